@@ -1,0 +1,1 @@
+//! Appwrite's JSON protocol.

@@ -1,0 +1,72 @@
+//! Where identities live.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use realtime_core::id::{ProjectId, UserId};
+use realtime_core::identity::{Account, Credential, Credentials, Identity};
+use realtime_core::project::Project;
+use realtime_core::refusal::Refusal;
+use realtime_core::secret::Secret;
+
+/// A look-up under way. Boxed because directories are used as `dyn`: one allocation per look-up, none per event.
+pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, DirectoryError>> + Send + 'a>>;
+
+/// A place that knows projects and users.
+///
+/// "Unknown" is a value (`None`, or a guest); "cannot tell" is [`DirectoryError::Unavailable`] and never becomes a
+/// guest. A credential that must not be ignored (a bad JWT) is [`DirectoryError::Refused`]. Look-ups may be dropped at
+/// any await.
+pub trait Directory: Send + Sync + Debug {
+    /// What the directory is called in logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// The project, if there is one.
+    fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>>;
+
+    /// Who shows these credentials when connecting. A session that does not verify is a guest.
+    fn identify<'a>(&'a self, project: &'a Project, credentials: &'a Credentials) -> Lookup<'a, Identity>;
+
+    /// Who shows this credential in a message; `None` if it proves nothing.
+    fn authenticate<'a>(
+        &'a self,
+        project: &'a Project,
+        credential: &'a Credential,
+    ) -> Lookup<'a, Option<Identity>>;
+
+    /// The user as it stands now, read past every cache; `None` if it is gone.
+    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Arc<Account>>>;
+
+    /// The API key with this secret, if it belongs to the project and has not expired.
+    fn api_key<'a>(&'a self, project: &'a Project, secret: &'a Secret) -> Lookup<'a, Option<ApiKey>>;
+
+    /// The project that owns this host by a proxy rule, or `None`: a custom domain is an allowed origin.
+    fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool>;
+}
+
+/// A key that lets a backend publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiKey {
+    /// The key's id; its secret is not kept.
+    pub id: String,
+    /// What it allows, in Appwrite's spelling (`events.write`).
+    pub scopes: Vec<String>,
+}
+
+/// Why a look-up gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    /// The credential is wrong in a way that the client must be told.
+    #[error("refused: {}", .0.message)]
+    Refused(Refusal),
+    /// The directory cannot tell: it is down, late, or does not look as expected.
+    #[error("the {directory} directory cannot answer: {reason}")]
+    Unavailable {
+        /// Which directory.
+        directory: &'static str,
+        /// What went wrong and what an operator can do.
+        reason: String,
+    },
+}

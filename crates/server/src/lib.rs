@@ -1,0 +1,3 @@
+//! The wiring of the realtime event server: ways in, sources of events, directories of identities.
+
+pub mod directory;

@@ -1,0 +1,1 @@
+//! All that a transport holds of a connection.
