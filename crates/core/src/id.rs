@@ -93,7 +93,8 @@ impl ConnectionId {
         Self { slot, generation }
     }
 
-    pub(crate) fn slot(self) -> u32 {
+    /// A small number that no two connections of an engine have at the same time, for tables.
+    pub fn slot(self) -> u32 {
         self.slot
     }
 

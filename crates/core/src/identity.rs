@@ -87,6 +87,8 @@ pub struct Identity {
     pub impersonated: bool,
     /// Whether a valid development key was shown.
     pub dev_key: bool,
+    /// Whether the account is one of the console project (`mode=admin`), not of the project connected to.
+    pub admin: bool,
 }
 
 impl Identity {

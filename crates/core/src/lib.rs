@@ -4,14 +4,14 @@
 //! event was published, time passed) and answers with what to do. It never opens a socket, reads a clock, or draws a
 //! random number: time, randomness and bytes are passed in, so every behaviour repeats from its inputs.
 //!
-//! Modules in reading order: the nouns ([`id`], [`channel`], [`role`], [`query`], [`event`], [`project`], [`origin`],
-//! [`identity`]), the conversation ([`command`], [`refusal`], [`notice`], [`slot`]), then the machinery.
+//! Modules in reading order: the nouns, the conversation, then the machinery with the engine last.
 
 pub mod id;
 
 pub mod channel;
 pub mod event;
 pub mod identity;
+pub mod origin;
 pub mod project;
 pub mod query;
 pub mod role;
@@ -20,3 +20,18 @@ pub mod secret;
 pub mod command;
 pub mod notice;
 pub mod refusal;
+
+mod connection;
+mod deadline;
+pub mod effect;
+pub mod index;
+pub mod limit;
+pub mod outbox;
+mod random;
+mod recheck;
+pub mod settings;
+pub mod slot;
+pub mod stats;
+pub mod verdict;
+
+pub mod engine;

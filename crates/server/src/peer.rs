@@ -1,1 +1,144 @@
-//! All that a transport holds of a connection.
+//! All that a transport holds of a connection: what the client says goes in, what to send comes out.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use realtime_core::command::Hello;
+use realtime_core::id::{ConnectionId, EventId};
+use realtime_core::notice::{Notice, Outgoing};
+use realtime_core::refusal::{Close, Refusal};
+use realtime_protocol::codec::{Codec, Message};
+use tokio::sync::Notify;
+use tracing::{debug, info};
+
+use crate::shard::Shard;
+
+/// One client's link. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Peer {
+    shard: Shard,
+    codec: Arc<dyn Codec>,
+    link: Link,
+}
+
+#[derive(Debug)]
+enum Link {
+    /// The engine knows the connection.
+    Open { id: ConnectionId, woken: Rc<Notify> },
+    /// The opening request could not be read; what is left is to say so.
+    Refused(VecDeque<Outgoing>),
+}
+
+/// What a transport is to send next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// A message.
+    Message {
+        /// Its spelling.
+        message: Message,
+        /// Which event it is, for transports that number events themselves.
+        event: Option<EventId>,
+    },
+    /// A sign of life, in whatever way the transport has.
+    Heartbeat,
+    /// The end. Nothing follows.
+    Close {
+        /// RFC 6455 §7.4.
+        code: u16,
+        /// For a developer to read.
+        reason: Cow<'static, str>,
+    },
+}
+
+impl Peer {
+    /// Begins a connection. A request that could not be read becomes a refusal that is sent like any other.
+    pub fn open(shard: &Shard, hello: Result<Hello, Refusal>, codec: Arc<dyn Codec>) -> Self {
+        let link = match hello {
+            Ok(hello) => {
+                let woken = Rc::new(Notify::new());
+                let (project, address) = (hello.project.clone(), hello.address);
+                let id = shard.step(|engine| engine.open(hello, Instant::now()));
+                shard.register(id, Rc::clone(&woken));
+                // The engine may have had something to say before there was anything to wake.
+                woken.notify_one();
+                let total = shard.stats().connections;
+                info!(shard = shard.number(), connection = %id, %project, %address, total, "connection opened");
+                Link::Open { id, woken }
+            }
+            Err(refusal) => {
+                debug!(shard = shard.number(), reason = %refusal.message, "request refused");
+                Link::Refused(VecDeque::from([
+                    Outgoing::Notice(Notice::Refused(refusal.clone())),
+                    Outgoing::Close(Close::Refused(refusal)),
+                ]))
+            }
+        };
+        Self { shard: shard.clone(), codec, link }
+    }
+
+    /// The client said something.
+    pub fn receive(&mut self, message: &[u8]) {
+        if let Link::Open { id, .. } = self.link {
+            let said = self.codec.decode(message);
+            self.shard.step(|engine| engine.receive(id, said, Instant::now()));
+        }
+    }
+
+    /// What to send next, waiting for it. May be dropped at any time without losing anything.
+    pub async fn next(&mut self) -> Next {
+        loop {
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            match &self.link {
+                Link::Open { woken, .. } => woken.notified().await,
+                Link::Refused(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What to send next, if there is anything.
+    pub fn try_next(&mut self) -> Option<Next> {
+        loop {
+            let outgoing = match &mut self.link {
+                Link::Open { id, .. } => {
+                    let id = *id;
+                    self.shard.step(|engine| engine.poll_outgoing(id))
+                }
+                Link::Refused(words) => words.pop_front(),
+            }?;
+            let event = match &outgoing {
+                Outgoing::Notice(Notice::Heartbeat) => return Some(Next::Heartbeat),
+                Outgoing::Close(close) => {
+                    let (code, reason) = self.codec.close(close);
+                    return Some(Next::Close { code, reason });
+                }
+                Outgoing::Event(delivery) => Some(delivery.event.id.clone()),
+                Outgoing::Notice(_) => None,
+            };
+            if let Some(message) = self.codec.encode(&outgoing) {
+                debug!(bytes = message.len(), event = event.as_ref().map(EventId::as_str), "message sent");
+                return Some(Next::Message { message, event });
+            }
+        }
+    }
+
+    /// How the codec closes for a reason that the transport found itself.
+    pub fn close_for(&self, close: &Close) -> (u16, Cow<'static, str>) {
+        self.codec.close(close)
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        if let Link::Open { id, .. } = self.link {
+            self.shard.step(|engine| engine.closed(id));
+            self.shard.unregister(id);
+            let total = self.shard.stats().connections;
+            info!(shard = self.shard.number(), connection = %id, total, "connection closed");
+        }
+    }
+}

@@ -1,0 +1,762 @@
+//! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use foldhash::quality::FixedState;
+use smallvec::SmallVec;
+
+use crate::channel::{Channel, convert};
+use crate::command::{Command, Hello, Malformed, Subscribe};
+use crate::connection::{Connection, Live, Opening, State, WAITING_COMMANDS};
+use crate::deadline::Deadlines;
+use crate::effect::{Admission, Effect};
+use crate::event::Event;
+use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
+use crate::identity::{Account, Identity};
+use crate::index::{Index, Subscription};
+use crate::limit::Allowance;
+use crate::notice::{Delivery, Notice, Outgoing, Subscribed};
+use crate::origin::OriginRules;
+use crate::outbox::Outbox;
+use crate::project::Project;
+use crate::random::Random;
+use crate::recheck::{Changes, Held, Recheck};
+use crate::refusal::{Close, Refusal, RefusalKind};
+use crate::settings::Settings;
+use crate::slot::slots_of;
+use crate::stats::Stats;
+use crate::verdict::Verdict;
+
+/// The connections of one shard.
+#[derive(Debug)]
+pub struct Engine {
+    settings: Settings,
+    index: Index,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    deadlines: Deadlines,
+    effects: VecDeque<Effect>,
+    by_user: HashMap<(ProjectId, UserId), SmallVec<[ConnectionId; 1]>, FixedState>,
+    rechecks: BTreeMap<(ProjectId, UserId), Recheck>,
+    changes: Changes,
+    leaving: Option<Leaving>,
+    random: Random,
+    stats: Stats,
+}
+
+/// Where a connection stands; the generation goes up each time the place is used again.
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    connection: Option<Box<Connection>>,
+}
+
+/// The node stops: connections are closed over a while.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    until: Instant,
+}
+
+impl Engine {
+    /// An engine without connections. The seed decides minted ids and spreads; the same inputs with the same seed give
+    /// the same outputs.
+    pub fn new(settings: Settings, seed: u64) -> Self {
+        Self {
+            settings,
+            index: Index::new(seed),
+            places: Vec::new(),
+            free: Vec::new(),
+            deadlines: Deadlines::default(),
+            effects: VecDeque::new(),
+            by_user: HashMap::with_hasher(FixedState::with_seed(seed)),
+            rechecks: BTreeMap::new(),
+            changes: Changes::default(),
+            leaving: None,
+            random: Random::new(seed),
+            stats: Stats::default(),
+        }
+    }
+
+    /// Somebody wants in. The answer comes as messages of the connection, after an [`Effect::Identify`].
+    pub fn open(&mut self, hello: Hello, now: Instant) -> ConnectionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() as u32 - 1
+        });
+        let generation = self.places.get(slot as usize).map_or(0, |place| place.generation);
+        let id = ConnectionId::new(slot, generation);
+        let hello = Arc::new(hello);
+        let until = now + self.settings.open_timeout;
+        // The first heartbeat comes at a random part of the interval, so that those of a reconnect wave spread out.
+        let heartbeat_at = now + self.random.part_of(self.settings.heartbeat);
+        let connection = Connection {
+            state: State::Opening(Opening {
+                hello: Arc::clone(&hello),
+                until,
+                asked_at: self.changes.begin(),
+            }),
+            outbox: Outbox::default(),
+            waiting: VecDeque::new(),
+            allowance: Allowance::default(),
+            heartbeat_at,
+            spoke: false,
+            leave_at: None,
+            due: until.min(heartbeat_at),
+        };
+        self.deadlines.set(connection.due, id);
+        if let Some(place) = self.places.get_mut(slot as usize) {
+            place.connection = Some(Box::new(connection));
+        }
+        self.stats.opened += 1;
+        self.stats.connections += 1;
+        if self.leaving.is_some() {
+            self.finish(id, None, Close::Going);
+        } else {
+            self.effects.push_back(Effect::Identify { connection: id, hello });
+        }
+        id
+    }
+
+    /// It was found out who wants in, or why not.
+    pub fn identified(&mut self, id: ConnectionId, found: Result<Admission, Refusal>, now: Instant) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        let State::Opening(opening) = &connection.state else { return };
+        let (hello, asked_at) = (Arc::clone(&opening.hello), opening.asked_at);
+        let admitted = found.and_then(|admission| self.admit(id, &hello, admission, now));
+        match admitted {
+            Ok(()) => {
+                self.recheck_if_changed_since(id, asked_at);
+                self.changes.end();
+                self.handle_waiting(id);
+            }
+            Err(refusal) => {
+                self.stats.refused += 1;
+                self.refuse(id, refusal);
+            }
+        }
+    }
+
+    /// The client said something, or tried to.
+    pub fn receive(&mut self, id: ConnectionId, said: Result<Command, Malformed>, now: Instant) {
+        let rate = self.settings.messages;
+        let Some(connection) = self.connection_mut(id) else { return };
+        if matches!(connection.state, State::Closing) {
+            return;
+        }
+        if said == Ok(Command::Ping) {
+            self.push(id, Outgoing::Notice(Notice::Pong));
+            return;
+        }
+        let allowed = rate.is_none_or(|rate| connection.allowance.take(rate, now));
+        if !allowed || connection.waiting.len() >= WAITING_COMMANDS {
+            let refusal = Refusal::new(RefusalKind::TooMany, "Too many messages.");
+            self.push(id, Outgoing::Notice(Notice::Refused(refusal)));
+        } else if connection.is_busy() {
+            connection.waiting.push_back(said);
+        } else {
+            self.handle(id, said);
+        }
+    }
+
+    /// It was found out who shows the credential of an [`Effect::Authenticate`]: `None` if it proves nothing.
+    pub fn authenticated(
+        &mut self,
+        id: ConnectionId,
+        found: Result<Option<Identity>, Refusal>,
+        now: Instant,
+    ) {
+        let Some(live) = self.connection_mut(id).and_then(|connection| connection.live_mut()) else { return };
+        let Some(asked_at) = live.authenticating.take() else { return };
+        let impersonated = live.identity.impersonated;
+        match found {
+            Ok(Some(identity)) if identity.account.is_some() && !impersonated => {
+                self.become_identity(id, identity, now);
+                self.recheck_if_changed_since(id, asked_at);
+            }
+            Ok(Some(_)) if impersonated => {
+                let text = "Cannot re-authenticate on an impersonated connection.";
+                self.push(id, Outgoing::Notice(Notice::Refused(Refusal::invalid(text))));
+            }
+            Ok(_) => {
+                let refusal = Refusal::invalid("Session is not valid.");
+                self.push(id, Outgoing::Notice(Notice::Refused(refusal)));
+            }
+            Err(refusal) => self.push(id, Outgoing::Notice(Notice::Refused(refusal))),
+        }
+        self.changes.end();
+        self.handle_waiting(id);
+    }
+
+    /// An event is to be delivered.
+    pub fn publish(&mut self, event: &Arc<Event>) {
+        self.stats.events += 1;
+        if let Some(user) = &event.roles_changed {
+            self.roles_changed(&event.project, user, Some(event));
+        }
+        for receiver in self.index.receivers(event) {
+            if self.is_rechecking(receiver.connection) {
+                continue;
+            }
+            let delivery = Delivery { event: Arc::clone(event), subscriptions: receiver.subscriptions };
+            self.deliver(receiver.connection, delivery);
+        }
+        self.hold(event);
+    }
+
+    /// A user's roles may have changed: its connections get no event under the old ones any more.
+    pub fn roles_may_have_changed(&mut self, project: &ProjectId, user: &UserId) {
+        self.roles_changed(project, user, None);
+    }
+
+    /// The user of an [`Effect::Refresh`] was read again: `None` if it is gone.
+    pub fn refreshed(
+        &mut self,
+        project: &ProjectId,
+        user: &UserId,
+        found: &Result<Option<Arc<Account>>, Refusal>,
+    ) {
+        let key = (project.clone(), user.clone());
+        let Some(recheck) = self.rechecks.get_mut(&key) else { return };
+        if std::mem::take(&mut recheck.again) {
+            self.effects.push_back(Effect::Refresh { project: key.0, user: key.1 });
+            return;
+        }
+        let Some(recheck) = self.rechecks.remove(&key) else { return };
+        for id in recheck.connections {
+            match found {
+                Ok(Some(account)) => {
+                    self.take_account(id, Arc::clone(account));
+                    self.release(id, &recheck.held);
+                }
+                Ok(None) => {
+                    let refusal = Refusal::new(RefusalKind::Unauthorized, "The user no longer exists.");
+                    self.refuse(id, refusal);
+                }
+                Err(refusal) => self.refuse(id, refusal.clone()),
+            }
+        }
+    }
+
+    /// The client's link is gone. Every connection ends with this call.
+    pub fn closed(&mut self, id: ConnectionId) {
+        if self.connection(id).is_none() {
+            return;
+        }
+        self.detach(id);
+        if let Some(place) = self.places.get_mut(id.slot() as usize) {
+            place.connection = None;
+            place.generation = place.generation.wrapping_add(1);
+        }
+        self.free.push(id.slot());
+        self.stats.connections -= 1;
+        self.stats.closed += 1;
+    }
+
+    /// The node stops: closes every connection at some moment until then, and lets nobody in any more.
+    pub fn drain(&mut self, until: Instant, now: Instant) {
+        self.leaving = Some(Leaving { until });
+        let window = until.saturating_duration_since(now);
+        for id in self.ids() {
+            let leave_at = now + self.random.part_of(window);
+            if let Some(connection) = self.connection_mut(id) {
+                connection.leave_at = Some(leave_at);
+            }
+            self.schedule(id);
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some((at, id)) = self.deadlines.pop_due(now) {
+            match self.connection_mut(id) {
+                Some(connection) if connection.due == at => self.look_at(id, now),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// The next thing to do outside.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next thing to send on a connection.
+    pub fn poll_outgoing(&mut self, id: ConnectionId) -> Option<Outgoing> {
+        let connection = self.connection_mut(id)?;
+        let outgoing = connection.outbox.pop()?;
+        connection.spoke = true;
+        Some(outgoing)
+    }
+
+    /// When to call [`Self::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.deadlines.next()
+    }
+
+    /// What has happened so far.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// Until when the last connection of a stopping node will be closed, if it is stopping.
+    pub fn leaving_until(&self) -> Option<Instant> {
+        self.leaving.map(|leaving| leaving.until)
+    }
+
+    /// Why the connection gets this event, or why not.
+    pub fn explain(&self, event: &Event, id: ConnectionId) -> Verdict {
+        match self.index.project(id) {
+            Some(project) => Verdict::of(event, project, self.index.roles(id), self.index.subscriptions(id)),
+            None => Verdict::NotConnected,
+        }
+    }
+
+    fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        let place = self.places.get(id.slot() as usize)?;
+        place.connection.as_deref().filter(|_| place.generation == id.generation())
+    }
+
+    fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let place = self.places.get_mut(id.slot() as usize)?;
+        place.connection.as_deref_mut().filter(|_| place.generation == id.generation())
+    }
+
+    fn live(&self, id: ConnectionId) -> Option<&Live> {
+        self.connection(id)?.live()
+    }
+
+    fn ids(&self) -> Vec<ConnectionId> {
+        let numbered = self.places.iter().enumerate();
+        numbered
+            .filter(|(_, place)| place.connection.is_some())
+            .map(|(slot, place)| ConnectionId::new(slot as u32, place.generation))
+            .collect()
+    }
+
+    /// Lets a connection in: checks in Appwrite's order, then roles, subscriptions, and the first notice.
+    fn admit(
+        &mut self,
+        id: ConnectionId,
+        hello: &Hello,
+        admission: Admission,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let Admission { project, identity, owns_origin } = admission;
+        self.check_project(&project)?;
+        self.check_origin(hello, &project, &identity, owns_origin)?;
+        let channels = convert(&hello.channels, identity.user());
+        let slots = slots_of(&channels, &hello.queries, &self.settings.queries)
+            .map_err(|error| Refusal::policy(error.to_string()))?;
+        let count = slots.iter().map(|slot| slot.channels.len()).sum();
+        self.check_room(slots.len(), count).map_err(|refusal| Refusal::policy(refusal.message))?;
+
+        let live = Live {
+            project: project.id.clone(),
+            address: hello.address,
+            expires_at: identity.valid_for.map(|valid_for| now + valid_for),
+            identity,
+            authenticating: None,
+            rechecking: false,
+        };
+        self.index.enter(id, &project.id, &live.identity.roles());
+        let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
+        if let Some(key) = live.user_key() {
+            self.by_user.entry(key).or_default().push(id);
+        }
+        if let Some(connection) = self.connection_mut(id) {
+            connection.state = State::Live(live);
+        }
+        let mut made = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let subscription = self.random.subscription_id();
+            made.push((slot.key, subscription.clone()));
+            self.index.subscribe(
+                id,
+                Subscription { id: subscription, channels: slot.channels.into(), filter: slot.filter },
+            );
+        }
+        self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile }));
+        self.schedule(id);
+        Ok(())
+    }
+
+    fn check_project(&self, project: &Project) -> Result<(), Refusal> {
+        if !project.realtime_enabled {
+            return Err(Refusal::new(
+                RefusalKind::Forbidden,
+                "The requested API is disabled. You can enable the API from the Appwrite console.",
+            ));
+        }
+        if !project.region.is_empty() && project.region != self.settings.region {
+            return Err(Refusal::new(
+                RefusalKind::Unauthorized,
+                "Project is not accessible in this region. Please make sure you are using the correct endpoint",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_origin(
+        &self,
+        hello: &Hello,
+        project: &Project,
+        identity: &Identity,
+        owns_origin: bool,
+    ) -> Result<(), Refusal> {
+        if hello.origin.is_empty() || (project.id.is_console() && !self.settings.check_console_origin) {
+            return Ok(());
+        }
+        OriginRules::of(project, &self.settings.origin).check(&hello.origin, identity.dev_key, owns_origin)
+    }
+
+    /// Whether a connection may have this many subscriptions and channels.
+    fn check_room(&self, subscriptions: usize, channels: usize) -> Result<(), Refusal> {
+        let over = |what: &str, limit: usize| {
+            Refusal::invalid(format!(
+                "Too many {what}: a connection may have {limit}. Unsubscribe from some first."
+            ))
+        };
+        if subscriptions > self.settings.subscriptions {
+            return Err(over("subscriptions", self.settings.subscriptions));
+        }
+        if channels > self.settings.channels {
+            return Err(over("channels", self.settings.channels));
+        }
+        Ok(())
+    }
+
+    fn handle_waiting(&mut self, id: ConnectionId) {
+        while let Some(connection) = self.connection_mut(id) {
+            if connection.is_busy() {
+                return;
+            }
+            let Some(said) = connection.waiting.pop_front() else { return };
+            self.handle(id, said);
+        }
+    }
+
+    fn handle(&mut self, id: ConnectionId, said: Result<Command, Malformed>) {
+        let Some(live) = self.live(id) else { return };
+        let notice = match said {
+            Err(Malformed(refusal)) => Notice::Refused(refusal),
+            Ok(Command::Ping) => Notice::Pong,
+            Ok(Command::Authenticate(credential)) => {
+                let (project, address) = (live.project.clone(), live.address);
+                let asked_at = self.changes.begin();
+                if let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) {
+                    live.authenticating = Some(asked_at);
+                }
+                self.effects.push_back(Effect::Authenticate { connection: id, project, address, credential });
+                return;
+            }
+            Ok(Command::Subscribe(items)) => match self.subscribe(id, items) {
+                Ok(made) => Notice::Subscribed(made),
+                Err(refusal) => Notice::Refused(refusal),
+            },
+            Ok(Command::Unsubscribe(ids)) => Notice::Unsubscribed(
+                ids.into_iter()
+                    .map(|subscription| {
+                        let removed = self.index.unsubscribe(id, &subscription);
+                        (subscription, removed)
+                    })
+                    .collect(),
+            ),
+        };
+        self.push(id, Outgoing::Notice(notice));
+    }
+
+    fn subscribe(&mut self, id: ConnectionId, items: Vec<Subscribe>) -> Result<Vec<Subscribed>, Refusal> {
+        let user = self.live(id).and_then(|live| live.identity.user().cloned());
+        let wanted: Vec<Subscription> = items
+            .into_iter()
+            .map(|item| Subscription {
+                id: item.id.unwrap_or_else(|| self.random.subscription_id()),
+                channels: convert(&item.channels, user.as_ref()).into(),
+                filter: item.filter,
+            })
+            .collect();
+        let mut sizes: HashMap<&SubscriptionId, usize> =
+            self.index.subscriptions(id).map(|held| (&held.id, held.channels.len())).collect();
+        for item in &wanted {
+            sizes.insert(&item.id, item.channels.len());
+        }
+        self.check_room(sizes.values().filter(|size| **size > 0).count(), sizes.values().sum())?;
+        let mut made = Vec::with_capacity(wanted.len());
+        for subscription in wanted {
+            made.push(Subscribed {
+                id: subscription.id.clone(),
+                channels: subscription.channels.to_vec(),
+                queries: subscription.filter.canonical().to_vec(),
+            });
+            self.index.subscribe(id, subscription);
+        }
+        Ok(made)
+    }
+
+    /// The connection is somebody else from now on; its subscriptions follow.
+    fn become_identity(&mut self, id: ConnectionId, identity: Identity, now: Instant) {
+        self.leave_user(id);
+        let held = self.rechecked_apart(id);
+        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
+        let old = live.identity.user().cloned();
+        live.rechecking = false;
+        live.expires_at = identity.valid_for.map(|valid_for| now + valid_for);
+        live.identity = identity;
+        let (key, new, roles) = (live.user_key(), live.identity.user().cloned(), live.identity.roles());
+        let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
+        if let Some(key) = key {
+            self.by_user.entry(key).or_default().push(id);
+        }
+        self.index.set_roles(id, &roles);
+        if let Some(new) = new {
+            self.rebind(id, old.as_ref(), &new);
+        }
+        self.push(id, Outgoing::Notice(Notice::Authenticated { profile: profile.unwrap_or_default() }));
+        self.release(id, &held);
+        self.schedule(id);
+    }
+
+    fn rebind(&mut self, id: ConnectionId, old: Option<&UserId>, new: &UserId) {
+        let moved: Vec<Subscription> = self
+            .index
+            .subscriptions(id)
+            .filter_map(|held| {
+                let channels: SmallVec<[Channel; 1]> =
+                    held.channels.iter().map(|channel| channel.rebind(old, new)).collect();
+                (channels != held.channels).then(|| Subscription { channels, ..held.clone() })
+            })
+            .collect();
+        for subscription in moved {
+            self.index.subscribe(id, subscription);
+        }
+    }
+
+    /// The same user with other roles.
+    fn take_account(&mut self, id: ConnectionId, account: Arc<Account>) {
+        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
+        live.rechecking = false;
+        live.identity.account = Some(account);
+        let roles = live.identity.roles();
+        self.index.set_roles(id, &roles);
+    }
+
+    fn is_rechecking(&self, id: ConnectionId) -> bool {
+        self.live(id).is_some_and(|live| live.rechecking)
+    }
+
+    /// Begins to read a user's roles again. The event that tells of the change still reaches the connections that may
+    /// see it under their old roles: a removed member learns of the removal.
+    fn roles_changed(&mut self, project: &ProjectId, user: &UserId, event: Option<&Arc<Event>>) {
+        let key = (project.clone(), user.clone());
+        self.changes.note(&key);
+        if let Some(recheck) = self.rechecks.get_mut(&key) {
+            recheck.again = true;
+        }
+        let Some(ids) = self.by_user.get(&key).cloned() else { return };
+        let mut met: SmallVec<[ConnectionId; 2]> = SmallVec::new();
+        for id in ids {
+            if self.is_rechecking(id) {
+                continue;
+            }
+            if event.is_some_and(|event| self.deliver_if_entitled(event, id)) {
+                met.push(id);
+            }
+            self.recheck(id);
+        }
+        if let (Some(event), Some(recheck)) = (event, self.rechecks.get_mut(&key)) {
+            recheck.held.push((Arc::clone(event), met));
+        }
+    }
+
+    /// Holds back the connection's events until its user has been read again.
+    fn recheck(&mut self, id: ConnectionId) {
+        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
+        let Some(key) = live.user_key() else { return };
+        live.rechecking = true;
+        let recheck = self.rechecks.entry(key.clone()).or_insert_with(|| {
+            self.effects.push_back(Effect::Refresh { project: key.0, user: key.1 });
+            Recheck::default()
+        });
+        recheck.connections.push(id);
+    }
+
+    fn recheck_if_changed_since(&mut self, id: ConnectionId, asked_at: u64) {
+        let Some(key) = self.live(id).and_then(Live::user_key) else { return };
+        if self.changes.changed_since(&key, asked_at) {
+            self.recheck(id);
+        }
+    }
+
+    /// Keeps an event for connections whose roles are being read again.
+    fn hold(&mut self, event: &Arc<Event>) {
+        let limit = self.settings.held_events;
+        let mut overfull = Vec::new();
+        for (key, recheck) in &mut self.rechecks {
+            if key.0 != event.project && !key.0.is_console() {
+                continue;
+            }
+            let already = recheck.held.last().is_some_and(|(last, _)| Arc::ptr_eq(last, event));
+            if already {
+                continue;
+            }
+            if recheck.held.len() < limit {
+                recheck.held.push((Arc::clone(event), SmallVec::new()));
+            } else {
+                overfull.push(key.clone());
+            }
+        }
+        for key in overfull {
+            let Some(recheck) = self.rechecks.remove(&key) else { continue };
+            for id in recheck.connections {
+                self.drop_slow(id);
+            }
+        }
+    }
+
+    /// Delivers what was held back, to the roles as they are now.
+    fn release(&mut self, id: ConnectionId, held: &Held) {
+        for (event, met) in held {
+            if !met.contains(&id) {
+                self.deliver_if_entitled(event, id);
+            }
+        }
+    }
+
+    /// Takes a connection out of its user's recheck, with the events that were held for it.
+    fn rechecked_apart(&mut self, id: ConnectionId) -> Held {
+        let Some(key) = self.live(id).filter(|live| live.rechecking).and_then(Live::user_key) else {
+            return Vec::new();
+        };
+        let Some(recheck) = self.rechecks.get_mut(&key) else { return Vec::new() };
+        recheck.connections.retain(|other| *other != id);
+        let held = recheck.held.clone();
+        if recheck.connections.is_empty() {
+            self.rechecks.remove(&key);
+        }
+        held
+    }
+
+    fn deliver_if_entitled(&mut self, event: &Arc<Event>, id: ConnectionId) -> bool {
+        let Verdict::Delivered { subscriptions } = self.explain(event, id) else { return false };
+        self.deliver(id, Delivery { event: Arc::clone(event), subscriptions: subscriptions.into() });
+        true
+    }
+
+    fn deliver(&mut self, id: ConnectionId, delivery: Delivery) {
+        self.stats.deliveries += 1;
+        self.push(id, Outgoing::Event(delivery));
+    }
+
+    fn push(&mut self, id: ConnectionId, outgoing: Outgoing) {
+        let bounds = self.settings.outbox;
+        let Some(connection) = self.connection_mut(id) else { return };
+        if matches!(connection.state, State::Closing) {
+            return;
+        }
+        match connection.outbox.push(outgoing, &bounds) {
+            Ok(true) => self.effects.push_back(Effect::Wake(id)),
+            Ok(false) => {}
+            Err(_) => self.drop_slow(id),
+        }
+    }
+
+    fn drop_slow(&mut self, id: ConnectionId) {
+        self.stats.slow += 1;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.outbox.clear();
+        }
+        self.finish(id, None, Close::Slow);
+    }
+
+    fn refuse(&mut self, id: ConnectionId, refusal: Refusal) {
+        self.finish(id, Some(Notice::Refused(refusal.clone())), Close::Refused(refusal));
+    }
+
+    /// Queues the last words of a connection; after this only [`Self::closed`] happens to it.
+    fn finish(&mut self, id: ConnectionId, notice: Option<Notice>, close: Close) {
+        self.detach(id);
+        let Some(connection) = self.connection_mut(id) else { return };
+        if matches!(connection.state, State::Closing) {
+            return;
+        }
+        connection.state = State::Closing;
+        connection.waiting = VecDeque::new();
+        let mut wake = false;
+        if let Some(notice) = notice {
+            wake |= connection.outbox.push_last(Outgoing::Notice(notice));
+        }
+        wake |= connection.outbox.push_last(Outgoing::Close(close));
+        if wake || connection.outbox.len() <= 2 {
+            self.effects.push_back(Effect::Wake(id));
+        }
+    }
+
+    /// Ends everything that the engine keeps about a connection beside its outbox.
+    fn detach(&mut self, id: ConnectionId) {
+        self.rechecked_apart(id);
+        self.leave_user(id);
+        self.index.leave(id);
+        let look_ups = match self.connection(id).map(|connection| &connection.state) {
+            Some(State::Opening(_)) => 1,
+            Some(State::Live(live)) => usize::from(live.authenticating.is_some()),
+            Some(State::Closing) | None => 0,
+        };
+        if look_ups > 0 {
+            self.changes.end();
+        }
+    }
+
+    fn leave_user(&mut self, id: ConnectionId) {
+        let Some(key) = self.live(id).and_then(Live::user_key) else { return };
+        let Some(ids) = self.by_user.get_mut(&key) else { return };
+        ids.retain(|other| *other != id);
+        if ids.is_empty() {
+            self.by_user.remove(&key);
+        }
+    }
+
+    /// Puts the connection's next moment into the deadlines, if it is earlier than the one it stands under.
+    fn schedule(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        let next = connection.next_due();
+        if next < connection.due {
+            connection.due = next;
+            self.deadlines.set(next, id);
+        }
+    }
+
+    /// Does what is due for a connection.
+    fn look_at(&mut self, id: ConnectionId, now: Instant) {
+        let heartbeat = self.settings.heartbeat;
+        let Some(connection) = self.connection_mut(id) else { return };
+        let late = matches!(&connection.state, State::Opening(opening) if opening.until <= now);
+        let expired = connection.live().and_then(|live| live.expires_at).is_some_and(|at| at <= now);
+        let leaves = connection.leave_at.is_some_and(|at| at <= now);
+        let mut beats = false;
+        if connection.heartbeat_at <= now {
+            beats = !std::mem::take(&mut connection.spoke) && connection.live().is_some();
+            connection.heartbeat_at = now + heartbeat;
+        }
+        if leaves {
+            self.finish(id, None, Close::Going);
+        } else if late {
+            self.stats.refused += 1;
+            let text = "It could not be found out in time who you are. Try again later.";
+            self.refuse(id, Refusal::new(RefusalKind::Unavailable, text));
+        } else if expired {
+            let refusal = Refusal::new(RefusalKind::Unauthorized, "The session or token has expired.");
+            self.finish(id, Some(Notice::Refused(refusal)), Close::Expired);
+        } else if beats {
+            self.push(id, Outgoing::Notice(Notice::Heartbeat));
+        }
+        let Some(connection) = self.connection_mut(id) else { return };
+        if matches!(connection.state, State::Closing) {
+            return;
+        }
+        let next = connection.next_due();
+        connection.due = next;
+        self.deadlines.set(next, id);
+    }
+}

@@ -1,0 +1,127 @@
+//! What waits to be sent on one connection: the only queue between an event and a socket, hence the only bound.
+
+use std::collections::VecDeque;
+
+use crate::notice::Outgoing;
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Messages.
+    pub count: usize,
+    /// Bytes of event data, as if every connection held its own copy.
+    pub bytes: usize,
+}
+
+impl Default for Bounds {
+    /// Room for a burst on a slow phone, and for 100,000 idle connections on a small server.
+    fn default() -> Self {
+        Self { count: 4_096, bytes: 4 * 1024 * 1024 }
+    }
+}
+
+/// An outbox that is empty gives its memory back beyond this many places.
+const KEEP_CAPACITY: usize = 8;
+
+/// A bounded queue of messages to one client.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: VecDeque<Outgoing>,
+    bytes: usize,
+}
+
+/// The outbox has no room: the client is too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full;
+
+impl Outbox {
+    /// Queues a message. Whether it is the first, so that the connection has to be woken.
+    pub(crate) fn push(&mut self, outgoing: Outgoing, bounds: &Bounds) -> Result<bool, Full> {
+        let size = size_of(&outgoing);
+        let over = self.waiting.len() >= bounds.count || self.bytes.saturating_add(size) > bounds.bytes;
+        // One message always fits: an event above the bound must not be undeliverable to a client that keeps up.
+        if over && !self.waiting.is_empty() {
+            return Err(Full);
+        }
+        self.bytes += size;
+        self.waiting.push_back(outgoing);
+        Ok(self.waiting.len() == 1)
+    }
+
+    /// The message that has waited longest.
+    pub(crate) fn pop(&mut self) -> Option<Outgoing> {
+        let outgoing = self.waiting.pop_front()?;
+        self.bytes -= size_of(&outgoing);
+        if self.waiting.is_empty() && self.waiting.capacity() > KEEP_CAPACITY {
+            self.waiting = VecDeque::new();
+        }
+        Some(outgoing)
+    }
+
+    /// Queues what ends the connection, which always has room. Whether the connection has to be woken.
+    pub(crate) fn push_last(&mut self, outgoing: Outgoing) -> bool {
+        self.bytes += size_of(&outgoing);
+        self.waiting.push_back(outgoing);
+        self.waiting.len() == 1
+    }
+
+    /// Forgets everything that waits.
+    pub(crate) fn clear(&mut self) {
+        self.waiting = VecDeque::new();
+        self.bytes = 0;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+fn size_of(outgoing: &Outgoing) -> usize {
+    match outgoing {
+        Outgoing::Event(delivery) => delivery.event.data.len(),
+        Outgoing::Notice(_) | Outgoing::Close(_) => 0,
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::notice::Notice;
+    use crate::refusal::Close;
+
+    fn pong() -> Outgoing {
+        Outgoing::Notice(Notice::Pong)
+    }
+
+    #[test]
+    fn only_the_first_message_wakes() {
+        let mut outbox = Outbox::default();
+        assert!(outbox.push(pong(), &Bounds::default()).unwrap());
+        assert!(!outbox.push(pong(), &Bounds::default()).unwrap());
+        outbox.pop();
+        outbox.pop();
+        assert!(outbox.push(pong(), &Bounds::default()).unwrap());
+    }
+
+    #[test]
+    fn a_message_beyond_the_count_is_refused() {
+        let bounds = Bounds { count: 2, bytes: 100 };
+        let mut outbox = Outbox::default();
+        outbox.push(pong(), &bounds).unwrap();
+        outbox.push(pong(), &bounds).unwrap();
+        assert_eq!(outbox.push(pong(), &bounds), Err(Full));
+        outbox.pop();
+        assert!(outbox.push(pong(), &bounds).is_ok());
+    }
+
+    #[test]
+    fn the_last_word_has_room_in_a_full_outbox() {
+        let bounds = Bounds { count: 1, bytes: 100 };
+        let mut outbox = Outbox::default();
+        outbox.push(pong(), &bounds).unwrap();
+        assert!(!outbox.push_last(Outgoing::Close(Close::Slow)));
+        outbox.pop();
+        assert!(matches!(outbox.pop(), Some(Outgoing::Close(Close::Slow))));
+    }
+}

@@ -1,0 +1,53 @@
+//! Everything about an engine that an operator may choose.
+
+use std::time::Duration;
+
+use crate::limit::Rate;
+use crate::origin::OriginSettings;
+use crate::outbox::Bounds;
+use crate::query;
+
+/// Everything about an engine that an operator may choose.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Messages of one connection, pings not counted; `None` is without limit. Appwrite: 32 in 60 s.
+    pub messages: Option<Rate>,
+    /// Subscriptions of one connection.
+    pub subscriptions: usize,
+    /// Channels of all subscriptions of one connection together.
+    pub channels: usize,
+    /// Limits of a subscription's queries.
+    pub queries: query::Limits,
+    /// What may wait to be sent on one connection.
+    pub outbox: Bounds,
+    /// How long finding out who somebody is may take.
+    pub open_timeout: Duration,
+    /// How long a connection may be silent before a heartbeat is sent, to keep proxies from closing it.
+    pub heartbeat: Duration,
+    /// Events that wait while a user's roles are read again; beyond it the user's connections are closed to retry.
+    pub held_events: usize,
+    /// Hosts and schemes that are allowed for every project.
+    pub origin: OriginSettings,
+    /// Whether connections to the console project have their origin checked too.
+    pub check_console_origin: bool,
+    /// Where this node is; projects of another region are refused. Appwrite `_APP_REGION`.
+    pub region: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            messages: Some(Rate { count: 32, per: Duration::from_secs(60) }),
+            subscriptions: 1_000,
+            channels: 10_000,
+            queries: query::Limits::default(),
+            outbox: Bounds::default(),
+            open_timeout: Duration::from_secs(10),
+            heartbeat: Duration::from_secs(25),
+            held_events: 4_096,
+            origin: OriginSettings::default(),
+            check_console_origin: true,
+            region: "default".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Finding out who wants in: limits by address first, then the directory.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use realtime_core::command::Hello;
+use realtime_core::effect;
+use realtime_core::id::{ProjectId, UserId};
+use realtime_core::identity::{Account, Credential, Credentials, Identity};
+use realtime_core::limit::{Keyed, Rate};
+use realtime_core::origin::host_of;
+use realtime_core::project::Project;
+use realtime_core::refusal::{Refusal, RefusalKind};
+use tracing::{debug, warn};
+
+use crate::directory::{Directory, DirectoryError};
+
+/// Limits of what one address may do; `None` is without limit.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct AddressLimits {
+    /// Connections to one path. Appwrite: 128 in 60 s.
+    pub connects: Option<Rate>,
+    /// Credentials that prove nothing, so that tokens cannot be guessed.
+    pub failures: Option<Rate>,
+}
+
+/// The door of a node, shared by its shards.
+pub struct Admission {
+    directory: Arc<dyn Directory>,
+    limits: AddressLimits,
+    connects: Mutex<Keyed<(IpAddr, String)>>,
+    failures: Mutex<Keyed<IpAddr>>,
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").field("directory", &self.directory).field("limits", &self.limits).finish()
+    }
+}
+
+impl Admission {
+    /// A door in front of a directory.
+    pub fn new(directory: Arc<dyn Directory>, limits: AddressLimits) -> Self {
+        Self { directory, limits, connects: Mutex::default(), failures: Mutex::default() }
+    }
+
+    /// The directory behind the door.
+    pub fn directory(&self) -> &Arc<dyn Directory> {
+        &self.directory
+    }
+
+    /// Finds out the project and the identity of somebody who said hello.
+    pub async fn admit(&self, hello: &Hello) -> Result<effect::Admission, Refusal> {
+        self.count_connect(hello)?;
+        self.check_failures(hello.address)?;
+        let project = self.project(&hello.project).await?;
+        let identified = self.directory.identify(&project, &hello.credentials).await;
+        let proves_nothing = match &identified {
+            Ok(identity) => identity.account.is_none() && shows_something(&hello.credentials),
+            Err(DirectoryError::Refused(refusal)) => refusal.kind == RefusalKind::Unauthorized,
+            Err(DirectoryError::Unavailable { .. }) => false,
+        };
+        if proves_nothing {
+            self.count_failure(hello.address);
+        }
+        let identity = identified.map_err(|error| refusal_of(error, "identify a client"))?;
+        let owns_origin = match host_of(&hello.origin).or_else(|| host_of(&hello.referer)) {
+            Some(host) => self
+                .directory
+                .owns_host(&project, &host)
+                .await
+                .map_err(|error| refusal_of(error, "look up a custom domain"))?,
+            None => false,
+        };
+        Ok(effect::Admission { project, identity, owns_origin })
+    }
+
+    /// Finds out who shows a credential in a message; `None` if it proves nothing.
+    pub async fn authenticate(
+        &self,
+        project: &ProjectId,
+        address: IpAddr,
+        credential: &Credential,
+    ) -> Result<Option<Identity>, Refusal> {
+        self.check_failures(address)?;
+        let project = self.project(project).await?;
+        let found = self.directory.authenticate(&project, credential).await;
+        let failed = match &found {
+            Ok(identity) => identity.is_none(),
+            Err(DirectoryError::Refused(refusal)) => refusal.kind == RefusalKind::Unauthorized,
+            Err(DirectoryError::Unavailable { .. }) => false,
+        };
+        if failed {
+            self.count_failure(address);
+        }
+        found.map_err(|error| refusal_of(error, "verify a credential"))
+    }
+
+    /// Reads a user again, past every cache.
+    pub async fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Arc<Account>>, Refusal> {
+        self.directory
+            .refresh(project, user)
+            .await
+            .map_err(|error| refusal_of(error, "read a user's roles again"))
+    }
+
+    async fn project(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {
+        let found = self.directory.project(id).await.map_err(|error| refusal_of(error, "look up a project"))?;
+        found.ok_or_else(|| Refusal::policy("Missing or unknown project ID"))
+    }
+
+    fn count_connect(&self, hello: &Hello) -> Result<(), Refusal> {
+        let Some(rate) = self.limits.connects else { return Ok(()) };
+        let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
+        if connects.take(&(hello.address, hello.path.clone()), rate, Instant::now()) {
+            return Ok(());
+        }
+        debug!(address = %hello.address, "too many connections from one address");
+        Err(Refusal::new(RefusalKind::TooMany, "Too many requests"))
+    }
+
+    fn check_failures(&self, address: IpAddr) -> Result<(), Refusal> {
+        let Some(rate) = self.limits.failures else { return Ok(()) };
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.has_room(&address, rate, Instant::now()) {
+            return Ok(());
+        }
+        warn!(%address, "too many failed authentications from one address; refusing it for a while");
+        Err(Refusal::new(RefusalKind::TooMany, "Too many failed authentications. Try again later."))
+    }
+
+    fn count_failure(&self, address: IpAddr) {
+        let Some(rate) = self.limits.failures else { return };
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.take(&address, rate, Instant::now());
+    }
+}
+
+fn shows_something(credentials: &Credentials) -> bool {
+    !credentials.sessions.is_empty() || credentials.jwt.is_some() || credentials.account_key.is_some()
+}
+
+/// What the client is told: a refusal as it is, and nothing of the reasons of a directory that is down.
+fn refusal_of(error: DirectoryError, doing: &'static str) -> Refusal {
+    match error {
+        DirectoryError::Refused(refusal) => refusal,
+        DirectoryError::Unavailable { .. } => {
+            warn!(%error, doing, "the directory cannot answer");
+            Refusal::new(RefusalKind::Unavailable, "The directory cannot answer at the moment. Try again later.")
+        }
+    }
+}

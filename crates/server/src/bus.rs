@@ -1,0 +1,62 @@
+//! Where events come from.
+
+pub mod memory;
+
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use realtime_core::event::Event;
+
+use crate::shard::{Job, ShardInbox};
+
+/// Something a bus does. Boxed because buses are used as `dyn`.
+pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
+
+/// A source of events.
+///
+/// `run` posts the events of one project in the order received, and returns only when it cannot go on; a source with a
+/// network reconnects inside. A message that cannot be read is logged with context and skipped.
+pub trait Bus: Send + Sync + Debug {
+    /// What the bus is called in logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// Posts what comes in to the node, for as long as the bus lives.
+    fn run(&self, node: NodeInbox) -> BusFuture<'_, Infallible>;
+
+    /// Sends an envelope to every node, this one included. Done means that the bus has taken it.
+    fn publish(&self, envelope: Bytes) -> BusFuture<'_, ()>;
+}
+
+/// Why a bus could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum BusError {
+    /// The bus has been shut down.
+    #[error("the {bus} bus has stopped")]
+    Stopped {
+        /// Which bus.
+        bus: &'static str,
+    },
+}
+
+/// Where a bus posts what it reads: every shard of this node.
+#[derive(Debug, Clone)]
+pub struct NodeInbox {
+    shards: Arc<[ShardInbox]>,
+}
+
+impl NodeInbox {
+    pub(crate) fn new(shards: Arc<[ShardInbox]>) -> Self {
+        Self { shards }
+    }
+
+    /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
+    pub async fn event(&self, event: Arc<Event>) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Publish(Arc::clone(&event))).await;
+        }
+    }
+}

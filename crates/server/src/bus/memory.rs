@@ -1,0 +1,53 @@
+//! The bus inside one process: what is published here is read here.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use realtime_protocol::appwrite::envelope;
+use tokio::sync::{Mutex, mpsc};
+use tracing::warn;
+
+use super::{Bus, BusError, BusFuture, NodeInbox};
+
+/// Envelopes that may wait; publishers wait for room beyond it.
+const CAPACITY: usize = 4_096;
+
+/// A queue of envelopes with one reader.
+#[derive(Debug)]
+pub struct Memory {
+    sender: mpsc::Sender<Bytes>,
+    receiver: Mutex<mpsc::Receiver<Bytes>>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(CAPACITY);
+        Self { sender, receiver: Mutex::new(receiver) }
+    }
+}
+
+impl Bus for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn run(&self, node: NodeInbox) -> BusFuture<'_, Infallible> {
+        Box::pin(async move {
+            let mut receiver = self.receiver.lock().await;
+            while let Some(envelope) = receiver.recv().await {
+                match envelope::decode(envelope) {
+                    Ok(event) => node.event(Arc::new(event)).await,
+                    Err(error) => warn!(%error, bus = self.name(), "skipped a message that is not an event"),
+                }
+            }
+            Err(BusError::Stopped { bus: self.name() })
+        })
+    }
+
+    fn publish(&self, envelope: Bytes) -> BusFuture<'_, ()> {
+        Box::pin(async move {
+            self.sender.send(envelope).await.map_err(|_| BusError::Stopped { bus: self.name() })
+        })
+    }
+}

@@ -1,0 +1,288 @@
+//! One thread, one engine: its effects carried out, and the inbox that other threads post to.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::net::{SocketAddr, TcpStream};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use realtime_core::effect::Effect;
+use realtime_core::engine::Engine;
+use realtime_core::event::Event;
+use realtime_core::id::ConnectionId;
+use realtime_core::refusal::{Refusal, RefusalKind};
+use realtime_core::settings::Settings;
+use realtime_core::stats::Stats;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc, watch};
+use tracing::{debug, error, info};
+
+use crate::admission::Admission;
+
+/// What other threads ask of a shard.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Serve this client.
+    Accept(TcpStream, SocketAddr),
+    /// Deliver this event.
+    Publish(Arc<Event>),
+    /// Close every connection within this time.
+    Drain(Duration),
+}
+
+/// Jobs that may wait for a shard. A publisher waits for room, so nothing is lost when they come faster.
+const INBOX: usize = 8_192;
+/// Jobs taken at once before connections get their turn.
+const JOBS_AT_ONCE: usize = 64;
+
+/// How the rest of the node reaches a shard.
+#[derive(Debug, Clone)]
+pub(crate) struct ShardInbox {
+    jobs: mpsc::Sender<Job>,
+    connections: Arc<AtomicUsize>,
+}
+
+impl ShardInbox {
+    /// Posts a job, waiting for room. `false` if the shard has ended.
+    pub(crate) async fn post(&self, job: Job) -> bool {
+        self.jobs.send(job).await.is_ok()
+    }
+
+    /// Connections on the shard at the moment.
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+/// What a shard needs from its node.
+#[derive(Debug)]
+pub(crate) struct ShardParts {
+    pub(crate) number: usize,
+    pub(crate) settings: Settings,
+    /// Decides minted ids; different for each shard.
+    pub(crate) seed: u64,
+    pub(crate) admission: Arc<Admission>,
+    /// Where look-ups run, off the shard's thread.
+    pub(crate) background: Handle,
+    /// Turns true when the shard is to end.
+    pub(crate) stop: watch::Receiver<bool>,
+}
+
+/// A thread's engine, as its connections hold it. Cloning is cheap and stays on the thread.
+#[derive(Clone)]
+pub struct Shard(Rc<Inner>);
+
+struct Inner {
+    number: usize,
+    engine: RefCell<Engine>,
+    /// By the slot of the connection's id: how to wake the connection's task.
+    wakers: RefCell<Vec<Option<Rc<Notify>>>>,
+    /// Woken when the engine's next deadline moved forward.
+    earlier: Notify,
+    sleeping_until: Cell<Option<Instant>>,
+    connections: Arc<AtomicUsize>,
+    admission: Arc<Admission>,
+    background: Handle,
+}
+
+impl fmt::Debug for Shard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shard").field("number", &self.0.number).finish_non_exhaustive()
+    }
+}
+
+/// Starts a shard on a thread of its own. `serve` is called for each accepted client, on that thread.
+pub(crate) fn start<S>(parts: ShardParts, serve: S) -> std::io::Result<(ShardInbox, std::thread::JoinHandle<()>)>
+where
+    S: Fn(TcpStream, SocketAddr, Shard) + Send + 'static,
+{
+    let (sender, receiver) = mpsc::channel(INBOX);
+    let connections = Arc::new(AtomicUsize::new(0));
+    let inbox = ShardInbox { jobs: sender, connections: Arc::clone(&connections) };
+    let number = parts.number;
+    let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                error!(shard = number, %error, "the shard cannot start; raise the limit of open files");
+                return;
+            }
+        };
+        let stop = parts.stop.clone();
+        let shard = Shard::new(parts, connections);
+        let local = tokio::task::LocalSet::new();
+        info!(shard = number, "shard started");
+        local.block_on(&runtime, shard.run(receiver, stop, serve));
+        info!(shard = number, "shard stopped");
+    })?;
+    Ok((inbox, thread))
+}
+
+impl Shard {
+    fn new(parts: ShardParts, connections: Arc<AtomicUsize>) -> Self {
+        Self(Rc::new(Inner {
+            number: parts.number,
+            engine: RefCell::new(Engine::new(parts.settings, parts.seed)),
+            wakers: RefCell::default(),
+            earlier: Notify::new(),
+            sleeping_until: Cell::new(None),
+            connections,
+            admission: parts.admission,
+            background: parts.background,
+        }))
+    }
+
+    /// The shard's number, for logs.
+    pub fn number(&self) -> usize {
+        self.0.number
+    }
+
+    /// What has happened on this shard so far.
+    pub fn stats(&self) -> Stats {
+        *self.0.engine.borrow().stats()
+    }
+
+    /// Lets the engine do something, then does what it wants done.
+    pub(crate) fn step<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> T {
+        let result = act(&mut self.0.engine.borrow_mut());
+        self.carry_out();
+        result
+    }
+
+    /// Keeps what wakes the connection's task.
+    pub(crate) fn register(&self, id: ConnectionId, waker: Rc<Notify>) {
+        let mut wakers = self.0.wakers.borrow_mut();
+        let slot = id.slot() as usize;
+        if wakers.len() <= slot {
+            wakers.resize(slot + 1, None);
+        }
+        if let Some(place) = wakers.get_mut(slot) {
+            *place = Some(waker);
+        }
+        self.0.connections.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Forgets it; the connection has ended.
+    pub(crate) fn unregister(&self, id: ConnectionId) {
+        if let Some(place) = self.0.wakers.borrow_mut().get_mut(id.slot() as usize) {
+            *place = None;
+        }
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Not generic over the step that led here, so that an effect's task may step again without the compiler having to
+    /// unfold one step inside the other.
+    fn carry_out(&self) {
+        loop {
+            let effect = self.0.engine.borrow_mut().poll_effect();
+            match effect {
+                Some(effect) => self.carry_out_one(effect),
+                None => break,
+            }
+        }
+        let next = self.0.engine.borrow().poll_timeout();
+        let asleep = self.0.sleeping_until.get();
+        if next.is_some_and(|next| asleep.is_none_or(|asleep| next < asleep)) {
+            self.0.earlier.notify_one();
+        }
+    }
+
+    fn carry_out_one(&self, effect: Effect) {
+        match effect {
+            Effect::Wake(id) => {
+                if let Some(Some(waker)) = self.0.wakers.borrow().get(id.slot() as usize) {
+                    waker.notify_one();
+                }
+            }
+            Effect::Identify { connection, hello } => {
+                let admission = Arc::clone(&self.0.admission);
+                self.look_up(async move { admission.admit(&hello).await }, move |engine, found| {
+                    engine.identified(connection, found, Instant::now());
+                });
+            }
+            Effect::Authenticate { connection, project, address, credential } => {
+                let admission = Arc::clone(&self.0.admission);
+                self.look_up(
+                    async move { admission.authenticate(&project, address, &credential).await },
+                    move |engine, found| engine.authenticated(connection, found, Instant::now()),
+                );
+            }
+            Effect::Refresh { project, user } => {
+                let admission = Arc::clone(&self.0.admission);
+                let (of, whom) = (project.clone(), user.clone());
+                self.look_up(async move { admission.refresh(&of, &whom).await }, move |engine, found| {
+                    engine.refreshed(&project, &user, &found);
+                });
+            }
+        }
+    }
+
+    /// Runs a look-up in the background and brings its answer back to the engine.
+    fn look_up<T: Send + 'static>(
+        &self,
+        look_up: impl Future<Output = Result<T, Refusal>> + Send + 'static,
+        answer: impl FnOnce(&mut Engine, Result<T, Refusal>) + 'static,
+    ) {
+        let task = self.0.background.spawn(look_up);
+        let shard = self.clone();
+        tokio::task::spawn_local(async move {
+            let found = task.await.unwrap_or_else(|error| {
+                error!(%error, "a look-up failed unexpectedly");
+                Err(Refusal::new(RefusalKind::Internal, "The look-up failed."))
+            });
+            shard.step(|engine| answer(engine, found));
+        });
+    }
+
+    async fn run(
+        self,
+        mut jobs: mpsc::Receiver<Job>,
+        mut stop: watch::Receiver<bool>,
+        serve: impl Fn(TcpStream, SocketAddr, Shard),
+    ) {
+        let mut batch = Vec::with_capacity(JOBS_AT_ONCE);
+        loop {
+            let deadline = self.0.engine.borrow().poll_timeout();
+            self.0.sleeping_until.set(deadline);
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                () = sleep_until(deadline) => self.step(|engine| engine.handle_timeout(Instant::now())),
+                () = self.0.earlier.notified() => {}
+                taken = jobs.recv_many(&mut batch, JOBS_AT_ONCE) => {
+                    if taken == 0 {
+                        break;
+                    }
+                    for job in batch.drain(..) {
+                        self.do_job(job, &serve);
+                    }
+                    // Connections write what they were woken for before the next batch comes in.
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    fn do_job(&self, job: Job, serve: &impl Fn(TcpStream, SocketAddr, Shard)) {
+        match job {
+            Job::Accept(stream, address) => serve(stream, address, self.clone()),
+            Job::Publish(event) => {
+                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
+                self.step(|engine| engine.publish(&event));
+            }
+            Job::Drain(window) => {
+                let now = Instant::now();
+                self.step(|engine| engine.drain(now + window, now));
+            }
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
