@@ -7,6 +7,8 @@
 mod audience;
 mod postings;
 mod term;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
@@ -93,8 +95,10 @@ impl Index {
 
     /// Takes in a connection that has no subscriptions yet.
     pub fn enter(&mut self, connection: ConnectionId, project: &ProjectId, roles: &[Role]) {
-        self.leave(connection);
         let slot = connection.slot() as usize;
+        if let Some(Some(former)) = self.members.get(slot) {
+            self.leave(former.id);
+        }
         if self.members.len() <= slot {
             self.members.resize_with(slot + 1, || None);
         }

@@ -1,0 +1,107 @@
+//! Which request goes where.
+
+pub mod dev;
+pub mod health;
+pub mod ingest;
+pub mod openapi;
+pub mod problem;
+
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use self::dev::Dev;
+use self::health::Health;
+use self::ingest::Ingest;
+use self::problem::Problem;
+use crate::shard::Shard;
+use crate::transport::{self, Body, Entrance};
+
+/// Where clients connect, as Appwrite's proxy routes it; anything below it counts too.
+const REALTIME: &str = "/v1/realtime";
+/// Where backends publish.
+const EVENTS: &str = "/v1/realtime/events";
+/// What this API is, for machines.
+const OPENAPI: &str = "/v1/realtime/openapi.json";
+
+/// Everything that answers HTTP on a node, shared by its shards.
+#[derive(Debug)]
+pub struct Site {
+    /// What all transports have in common.
+    pub transports: Arc<transport::Settings>,
+    /// Publishing.
+    pub ingest: Ingest,
+    /// Probes.
+    pub health: Health,
+    /// The page of `realtime dev`, if that is what runs.
+    pub dev: Option<Dev>,
+    /// How long a client may take to send a request's head.
+    pub head_timeout: Duration,
+    /// Request line and headers in bytes. Appwrite: 65,536.
+    pub max_head: usize,
+}
+
+/// Serves one accepted client until its connection ends or is handed to a transport.
+pub(crate) async fn serve(stream: TcpStream, address: SocketAddr, shard: Shard, site: Arc<Site>) {
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(site.head_timeout).max_buf_size(site.max_head);
+    let service = service_fn(|request| {
+        let (shard, site) = (shard.clone(), Arc::clone(&site));
+        async move { Ok::<_, Infallible>(answer(request, address.ip().to_canonical(), shard, site).await) }
+    });
+    let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
+    if let Err(error) = connection.await {
+        debug!(%address, %error, "an HTTP connection ended early");
+    }
+}
+
+async fn answer(request: Request<Incoming>, address: IpAddr, shard: Shard, site: Arc<Site>) -> Response<Body> {
+    let path = request.uri().path();
+    let result = match (request.method(), path) {
+        (&Method::POST, EVENTS) => site.ingest.publish(request, address).await,
+        (&Method::GET, OPENAPI) => Ok(openapi::document()),
+        (_, EVENTS) => Err(Problem::method_not_allowed("POST")),
+        (&Method::GET | &Method::HEAD, path) if Health::answers(path) => Ok(site.health.answer(path)),
+        (_, path) => {
+            let realtime = path == REALTIME || path.strip_prefix(REALTIME).is_some_and(|rest| rest.starts_with('/'));
+            let wanted = transport::HTTP.iter().find(|transport| transport.wants(&request));
+            match (wanted, &site.dev) {
+                // Appwrite's server ignores the path of an upgrade; some proxies rewrite it.
+                (Some(transport), _) if realtime || transport.any_path() => {
+                    let entrance = Entrance { shard, address, settings: Arc::clone(&site.transports) };
+                    return transport.accept(request, entrance);
+                }
+                (_, _) if realtime => Err(Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "Not a realtime request",
+                    "Connect with a WebSocket, or ask for server-sent events with 'Accept: text/event-stream'.",
+                )),
+                (_, Some(dev)) => dev.answer(request.method(), path),
+                (_, None) => Err(Problem::not_found(path)),
+            }
+        }
+    };
+    result.unwrap_or_else(Problem::into_response)
+}
+
+/// A response with a body that is all there.
+pub(crate) fn full(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
+    let body: Body = Box::pin(Full::new(body.into()));
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    headers.insert(http::header::X_CONTENT_TYPE_OPTIONS, http::HeaderValue::from_static("nosniff"));
+    response
+}

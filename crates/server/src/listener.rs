@@ -1,0 +1,94 @@
+//! Where clients arrive: accepts connections and hands each to the shard with the fewest.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tracing::{debug, warn};
+
+use crate::shard::{Job, ShardInbox};
+
+/// Connections that the kernel may keep for us while we are busy.
+const BACKLOG: u32 = 4_096;
+/// Silence after which the kernel asks whether the peer is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// How often it asks then.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// How long sent bytes may stay unacknowledged before the peer counts as gone (`TCP_USER_TIMEOUT`).
+const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
+/// How long to wait when the process has no file descriptors left.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Opens the port.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => tokio::net::TcpSocket::new_v4(),
+        SocketAddr::V6(_) => tokio::net::TcpSocket::new_v6(),
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Accepts clients until told to stop.
+pub(crate) async fn run(listener: TcpListener, shards: Arc<[ShardInbox]>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let Some(stream) = prepare(stream, address) else { continue };
+                // A shard learns of a client only when the client says hello, so ties go round.
+                let Some(shard) = shards.iter().min_by_key(|shard| shard.load()) else { return };
+                shard.expect_client();
+                shard.post(Job::Accept(stream, address)).await;
+            }
+            Err(error) if is_about_one_client(&error) => {
+                debug!(%error, "a client left before it was accepted");
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept clients; raise the limit of open files if this goes on");
+                tokio::time::sleep(EXHAUSTED).await;
+            }
+        }
+    }
+}
+
+/// Sets the socket up for small messages and dead peers, and takes it off this runtime.
+fn prepare(stream: TcpStream, address: SocketAddr) -> Option<std::net::TcpStream> {
+    let socket = SockRef::from(&stream);
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    let set = socket
+        .set_tcp_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
+        .and_then(|()| set_user_timeout(&socket));
+    if let Err(error) = set {
+        debug!(%address, %error, "could not set up a client's socket");
+    }
+    stream.into_std().inspect_err(|error| debug!(%address, %error, "a client was lost on its way to a shard")).ok()
+}
+
+#[cfg(target_os = "linux")]
+fn set_user_timeout(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn set_user_timeout(_: &SockRef<'_>) -> io::Result<()> {
+    let _ = UNACKNOWLEDGED;
+    Ok(())
+}
+
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+    )
+}
