@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::command::{Command, Hello, Malformed};
 use crate::id::{ProjectId, UserId};
 use crate::identity::Identity;
-use crate::limit::Allowance;
+use crate::limit::Bucket;
 use crate::outbox::Outbox;
 
 /// Commands that wait for a look-up, at most. Only reached with the message limit switched off or raised.
@@ -21,7 +21,7 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// Said while a look-up is under way; handled in order once it is answered.
     pub(crate) waiting: VecDeque<Result<Command, Malformed>>,
-    pub(crate) allowance: Allowance,
+    pub(crate) allowance: Bucket,
     /// When to send a heartbeat, unless something else was sent since the last look.
     pub(crate) heartbeat_at: Instant,
     pub(crate) spoke: bool,

@@ -16,9 +16,9 @@ use crate::event::Event;
 use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use crate::identity::{Account, Identity};
 use crate::index::{Index, Subscription};
-use crate::limit::Allowance;
+use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing, Subscribed};
-use crate::origin::OriginRules;
+use crate::origin::{self, OriginRules};
 use crate::outbox::Outbox;
 use crate::project::Project;
 use crate::random::Random;
@@ -99,7 +99,7 @@ impl Engine {
             }),
             outbox: Outbox::default(),
             waiting: VecDeque::new(),
-            allowance: Allowance::default(),
+            allowance: Bucket::default(),
             heartbeat_at,
             spoke: false,
             leave_at: None,
@@ -408,7 +408,8 @@ impl Engine {
         if hello.origin.is_empty() || (project.id.is_console() && !self.settings.check_console_origin) {
             return Ok(());
         }
-        OriginRules::of(project, &self.settings.origin).check(&hello.origin, identity.dev_key, owns_origin)
+        let rules = OriginRules::of(project, &self.settings.origin);
+        origin::check(&hello.origin, &rules, identity.dev_key, owns_origin)
     }
 
     /// Whether a connection may have this many subscriptions and channels.

@@ -37,7 +37,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            messages: Some(Rate { count: 32, per: Duration::from_secs(60) }),
+            messages: Some(Rate::MESSAGES),
             subscriptions: 1_000,
             channels: 10_000,
             queries: query::Limits::default(),

@@ -9,7 +9,7 @@ use realtime_core::command::Hello;
 use realtime_core::effect;
 use realtime_core::id::{ProjectId, UserId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity};
-use realtime_core::limit::{Keyed, Rate};
+use realtime_core::limit::{Keyed, Network, Rate};
 use realtime_core::origin::host_of;
 use realtime_core::project::Project;
 use realtime_core::refusal::{Refusal, RefusalKind};
@@ -29,21 +29,29 @@ pub struct AddressLimits {
 /// The door of a node, shared by its shards.
 pub struct Admission {
     directory: Arc<dyn Directory>,
-    limits: AddressLimits,
-    connects: Mutex<Keyed<(IpAddr, String)>>,
-    failures: Mutex<Keyed<IpAddr>>,
+    connects: Option<Mutex<Keyed<(Network, String)>>>,
+    failures: Option<Mutex<Keyed<Network>>>,
 }
+
+/// Addresses whose limits are remembered, at most.
+const MAX_ADDRESSES: usize = 200_000;
+/// Of a path, this many bytes count for the limit by path, so that long paths do not cost memory.
+const MAX_PATH: usize = 128;
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admission").field("directory", &self.directory).field("limits", &self.limits).finish()
+        f.debug_struct("Admission").field("directory", &self.directory).finish_non_exhaustive()
     }
 }
 
 impl Admission {
     /// A door in front of a directory.
     pub fn new(directory: Arc<dyn Directory>, limits: AddressLimits) -> Self {
-        Self { directory, limits, connects: Mutex::default(), failures: Mutex::default() }
+        Self {
+            directory,
+            connects: limits.connects.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
+            failures: limits.failures.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
+        }
     }
 
     /// The directory behind the door.
@@ -112,9 +120,10 @@ impl Admission {
     }
 
     fn count_connect(&self, hello: &Hello) -> Result<(), Refusal> {
-        let Some(rate) = self.limits.connects else { return Ok(()) };
-        let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
-        if connects.take(&(hello.address, hello.path.clone()), rate, Instant::now()) {
+        let Some(connects) = &self.connects else { return Ok(()) };
+        let path = hello.path.chars().take(MAX_PATH).collect();
+        let key = (Network::from(hello.address), path);
+        if connects.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now()) {
             return Ok(());
         }
         debug!(address = %hello.address, "too many connections from one address");
@@ -122,9 +131,9 @@ impl Admission {
     }
 
     fn check_failures(&self, address: IpAddr) -> Result<(), Refusal> {
-        let Some(rate) = self.limits.failures else { return Ok(()) };
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.has_room(&address, rate, Instant::now()) {
+        let Some(failures) = &self.failures else { return Ok(()) };
+        let key = Network::from(address);
+        if failures.lock().unwrap_or_else(PoisonError::into_inner).has(&key, Instant::now()) {
             return Ok(());
         }
         warn!(%address, "too many failed authentications from one address; refusing it for a while");
@@ -132,9 +141,10 @@ impl Admission {
     }
 
     fn count_failure(&self, address: IpAddr) {
-        let Some(rate) = self.limits.failures else { return };
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.take(&address, rate, Instant::now());
+        if let Some(failures) = &self.failures {
+            let key = Network::from(address);
+            failures.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ pub mod openapi;
 pub mod problem;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,10 +25,10 @@ use self::dev::Dev;
 use self::health::Health;
 use self::ingest::Ingest;
 use self::problem::Problem;
-use crate::shard::Shard;
+use crate::shard::{Client, Shard};
 use crate::transport::{self, Body, Entrance};
 
-/// Where clients connect, as Appwrite's proxy routes it; anything below it counts too.
+/// Where clients connect, as Appwrite's proxy routes it.
 const REALTIME: &str = "/v1/realtime";
 /// Where backends publish.
 const EVENTS: &str = "/v1/realtime/events";
@@ -53,7 +53,9 @@ pub struct Site {
 }
 
 /// Serves one accepted client until its connection ends or is handed to a transport.
-pub(crate) async fn serve(stream: TcpStream, address: SocketAddr, shard: Shard, site: Arc<Site>) {
+pub(crate) async fn serve(client: Client, shard: Shard, site: Arc<Site>) {
+    let address = client.address;
+    let Ok(stream) = TcpStream::from_std(client.stream) else { return };
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(site.head_timeout).max_buf_size(site.max_head);
     let service = service_fn(|request| {
@@ -67,30 +69,25 @@ pub(crate) async fn serve(stream: TcpStream, address: SocketAddr, shard: Shard, 
 }
 
 async fn answer(request: Request<Incoming>, address: IpAddr, shard: Shard, site: Arc<Site>) -> Response<Body> {
+    if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
+        // On any path, as Appwrite's server does: some proxies rewrite it.
+        return transport.accept(request, Entrance { shard, address, settings: Arc::clone(&site.transports) });
+    }
     let path = request.uri().path();
     let result = match (request.method(), path) {
-        (&Method::POST, EVENTS) => site.ingest.publish(request, address).await,
-        (&Method::GET, OPENAPI) => Ok(openapi::document()),
+        (&Method::POST, EVENTS) => site.ingest.publish(request).await,
         (_, EVENTS) => Err(Problem::method_not_allowed("POST")),
-        (&Method::GET | &Method::HEAD, path) if Health::answers(path) => Ok(site.health.answer(path)),
-        (_, path) => {
-            let realtime = path == REALTIME || path.strip_prefix(REALTIME).is_some_and(|rest| rest.starts_with('/'));
-            let wanted = transport::HTTP.iter().find(|transport| transport.wants(&request));
-            match (wanted, &site.dev) {
-                // Appwrite's server ignores the path of an upgrade; some proxies rewrite it.
-                (Some(transport), _) if realtime || transport.any_path() => {
-                    let entrance = Entrance { shard, address, settings: Arc::clone(&site.transports) };
-                    return transport.accept(request, entrance);
-                }
-                (_, _) if realtime => Err(Problem::new(
-                    StatusCode::BAD_REQUEST,
-                    "Not a realtime request",
-                    "Connect with a WebSocket, or ask for server-sent events with 'Accept: text/event-stream'.",
-                )),
-                (_, Some(dev)) => dev.answer(request.method(), path),
-                (_, None) => Err(Problem::not_found(path)),
-            }
-        }
+        (&Method::GET, OPENAPI) => Ok(openapi::document()),
+        (&Method::GET, path) if Health::answers(path) => Ok(site.health.answer(path)),
+        (_, REALTIME) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "Not a realtime request",
+            "Connect with a WebSocket, or ask for server-sent events with 'Accept: text/event-stream'.",
+        )),
+        (method, path) => match &site.dev {
+            Some(dev) => dev.answer(method, path),
+            None => Err(Problem::not_found(path)),
+        },
     };
     result.unwrap_or_else(Problem::into_response)
 }

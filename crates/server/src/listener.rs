@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::shard::{Job, ShardInbox};
+use crate::shard::ShardInbox;
 
 /// Connections that the kernel may keep for us while we are busy.
 const BACKLOG: u32 = 4_096;
@@ -45,10 +45,8 @@ pub(crate) async fn run(listener: TcpListener, shards: Arc<[ShardInbox]>, mut st
         match accepted {
             Ok((stream, address)) => {
                 let Some(stream) = prepare(stream, address) else { continue };
-                // A shard learns of a client only when the client says hello, so ties go round.
                 let Some(shard) = shards.iter().min_by_key(|shard| shard.load()) else { return };
-                shard.expect_client();
-                shard.post(Job::Accept(stream, address)).await;
+                shard.accept(stream, address).await;
             }
             Err(error) if is_about_one_client(&error) => {
                 debug!(%error, "a client left before it was accepted");

@@ -14,7 +14,7 @@ use realtime_protocol::codec::{Codec, Message};
 use tokio::sync::Notify;
 use tracing::{debug, info};
 
-use crate::shard::Shard;
+use crate::shard::{Load, Shard};
 
 /// One client's link. Dropping it closes the connection.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Peer {
 #[derive(Debug)]
 enum Link {
     /// The engine knows the connection.
-    Open { id: ConnectionId, woken: Rc<Notify> },
+    Open { id: ConnectionId, woken: Rc<Notify>, _load: Load },
     /// The opening request could not be read; what is left is to say so.
     Refused(VecDeque<Outgoing>),
 }
@@ -61,12 +61,12 @@ impl Peer {
                 let woken = Rc::new(Notify::new());
                 let (project, address) = (hello.project.clone(), hello.address);
                 let id = shard.step(|engine| engine.open(hello, Instant::now()));
-                shard.register(id, Rc::clone(&woken));
+                let load = shard.register(id, Rc::clone(&woken));
                 // The engine may have had something to say before there was anything to wake.
                 woken.notify_one();
                 let total = shard.stats().connections;
                 info!(shard = shard.number(), connection = %id, %project, %address, total, "connection opened");
-                Link::Open { id, woken }
+                Link::Open { id, woken, _load: load }
             }
             Err(refusal) => {
                 debug!(shard = shard.number(), reason = %refusal.message, "request refused");

@@ -25,7 +25,7 @@ use crate::admission::Admission;
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Serve this client.
-    Accept(TcpStream, SocketAddr),
+    Accept(Client),
     /// Deliver this event.
     Publish(Arc<Event>),
     /// Close every connection within this time.
@@ -37,11 +37,36 @@ const INBOX: usize = 8_192;
 /// Jobs taken at once before connections get their turn.
 const JOBS_AT_ONCE: usize = 64;
 
+/// An accepted client on its way to be served. It counts as load of its shard until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) address: SocketAddr,
+    pub(crate) load: Load,
+}
+
+/// One unit of a shard's load, for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    fn of(shard: &Arc<AtomicUsize>) -> Self {
+        shard.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shard))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// How the rest of the node reaches a shard.
 #[derive(Debug, Clone)]
 pub(crate) struct ShardInbox {
     jobs: mpsc::Sender<Job>,
-    connections: Arc<AtomicUsize>,
+    load: Arc<AtomicUsize>,
 }
 
 impl ShardInbox {
@@ -50,9 +75,14 @@ impl ShardInbox {
         self.jobs.send(job).await.is_ok()
     }
 
-    /// Connections on the shard at the moment.
-    pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+    /// Hands a client over.
+    pub(crate) async fn accept(&self, stream: TcpStream, address: SocketAddr) {
+        self.post(Job::Accept(Client { stream, address, load: Load::of(&self.load) })).await;
+    }
+
+    /// Links on the shard at the moment.
+    pub(crate) fn load(&self) -> usize {
+        self.load.load(Ordering::Relaxed)
     }
 }
 
@@ -82,7 +112,7 @@ struct Inner {
     /// Woken when the engine's next deadline moved forward.
     earlier: Notify,
     sleeping_until: Cell<Option<Instant>>,
-    connections: Arc<AtomicUsize>,
+    load: Arc<AtomicUsize>,
     admission: Arc<Admission>,
     background: Handle,
 }
@@ -96,11 +126,11 @@ impl fmt::Debug for Shard {
 /// Starts a shard on a thread of its own. `serve` is called for each accepted client, on that thread.
 pub(crate) fn start<S>(parts: ShardParts, serve: S) -> std::io::Result<(ShardInbox, std::thread::JoinHandle<()>)>
 where
-    S: Fn(TcpStream, SocketAddr, Shard) + Send + 'static,
+    S: Fn(Client, Shard) + Send + 'static,
 {
     let (sender, receiver) = mpsc::channel(INBOX);
-    let connections = Arc::new(AtomicUsize::new(0));
-    let inbox = ShardInbox { jobs: sender, connections: Arc::clone(&connections) };
+    let load = Arc::new(AtomicUsize::new(0));
+    let inbox = ShardInbox { jobs: sender, load: Arc::clone(&load) };
     let number = parts.number;
     let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -111,7 +141,7 @@ where
             }
         };
         let stop = parts.stop.clone();
-        let shard = Shard::new(parts, connections);
+        let shard = Shard::new(parts, load);
         let local = tokio::task::LocalSet::new();
         info!(shard = number, "shard started");
         local.block_on(&runtime, shard.run(receiver, stop, serve));
@@ -121,14 +151,14 @@ where
 }
 
 impl Shard {
-    fn new(parts: ShardParts, connections: Arc<AtomicUsize>) -> Self {
+    fn new(parts: ShardParts, load: Arc<AtomicUsize>) -> Self {
         Self(Rc::new(Inner {
             number: parts.number,
             engine: RefCell::new(Engine::new(parts.settings, parts.seed)),
             wakers: RefCell::default(),
             earlier: Notify::new(),
             sleeping_until: Cell::new(None),
-            connections,
+            load,
             admission: parts.admission,
             background: parts.background,
         }))
@@ -151,8 +181,8 @@ impl Shard {
         result
     }
 
-    /// Keeps what wakes the connection's task.
-    pub(crate) fn register(&self, id: ConnectionId, waker: Rc<Notify>) {
+    /// Keeps what wakes the connection's task. The connection counts as load for as long as the result lives.
+    pub(crate) fn register(&self, id: ConnectionId, waker: Rc<Notify>) -> Load {
         let mut wakers = self.0.wakers.borrow_mut();
         let slot = id.slot() as usize;
         if wakers.len() <= slot {
@@ -161,7 +191,7 @@ impl Shard {
         if let Some(place) = wakers.get_mut(slot) {
             *place = Some(waker);
         }
-        self.0.connections.fetch_add(1, Ordering::Relaxed);
+        Load::of(&self.0.load)
     }
 
     /// Forgets it; the connection has ended.
@@ -169,7 +199,6 @@ impl Shard {
         if let Some(place) = self.0.wakers.borrow_mut().get_mut(id.slot() as usize) {
             *place = None;
         }
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Not generic over the step that led here, so that an effect's task may step again without the compiler having to
@@ -240,7 +269,7 @@ impl Shard {
         self,
         mut jobs: mpsc::Receiver<Job>,
         mut stop: watch::Receiver<bool>,
-        serve: impl Fn(TcpStream, SocketAddr, Shard),
+        serve: impl Fn(Client, Shard),
     ) {
         let mut batch = Vec::with_capacity(JOBS_AT_ONCE);
         loop {
@@ -265,9 +294,9 @@ impl Shard {
         }
     }
 
-    fn do_job(&self, job: Job, serve: &impl Fn(TcpStream, SocketAddr, Shard)) {
+    fn do_job(&self, job: Job, serve: &impl Fn(Client, Shard)) {
         match job {
-            Job::Accept(stream, address) => serve(stream, address, self.clone()),
+            Job::Accept(client) => serve(client, self.clone()),
             Job::Publish(event) => {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
                 self.step(|engine| engine.publish(&event));

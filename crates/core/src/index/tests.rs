@@ -28,8 +28,10 @@ fn project(number: u8) -> ProjectId {
 }
 
 fn filter(value: Option<u8>) -> Filter {
-    let texts: Vec<String> =
-        value.map(|v| format!(r#"{{"method":"equal","attribute":"v","values":[{v}]}}"#)).into_iter().collect();
+    let texts: Vec<String> = value
+        .map(|v| format!(r#"{{"method":"equal","attribute":"v","values":[{v}]}}"#))
+        .into_iter()
+        .collect();
     Filter::parse(&texts, &Limits::default()).unwrap_or_default()
 }
 
@@ -175,11 +177,14 @@ fn a_stale_id_does_not_reach_the_connection_that_has_the_slot_now() {
     let mut index = Index::new(1);
     let (old, new) = (ConnectionId::new(3, 1), ConnectionId::new(3, 2));
     index.enter(new, &project(0), &[role(1)]);
-    index.subscribe(old, Subscription {
-        id: "s".into(),
-        channels: SmallVec::from_buf([channel(1)]),
-        filter: Filter::default(),
-    });
+    index.subscribe(
+        old,
+        Subscription {
+            id: "s".into(),
+            channels: SmallVec::from_buf([channel(1)]),
+            filter: Filter::default(),
+        },
+    );
     index.leave(old);
     assert_eq!(index.subscriptions(new).count(), 0);
     assert_eq!(index.project(new), Some(&project(0)));

@@ -1,0 +1,518 @@
+//! Conversations with the engine, in time that the test makes up.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use realtime_core::channel::Channel;
+use realtime_core::command::{Command, Hello, Subscribe};
+use realtime_core::effect::{Admission, Effect};
+use realtime_core::engine::Engine;
+use realtime_core::event::{Event, Spellings};
+use realtime_core::id::{ConnectionId, ProjectId};
+use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership};
+use realtime_core::notice::{Notice, Outgoing};
+use realtime_core::outbox::Bounds;
+use realtime_core::project::Project;
+use realtime_core::query::{Filter, Payload};
+use realtime_core::refusal::{Close, Refusal, RefusalKind};
+use realtime_core::role::Role;
+use realtime_core::secret::Secret;
+use realtime_core::settings::Settings;
+
+/// An engine with a clock of its own.
+struct World {
+    engine: Engine,
+    now: Instant,
+}
+
+fn world() -> World {
+    world_with(Settings::default())
+}
+
+fn world_with(settings: Settings) -> World {
+    World { engine: Engine::new(settings, 42), now: Instant::now() }
+}
+
+impl World {
+    fn open(&mut self, channels: &[&str]) -> ConnectionId {
+        self.engine.open(hello(channels), self.now)
+    }
+
+    /// Opens a connection and lets it in as this identity.
+    fn connect(&mut self, channels: &[&str], identity: Identity) -> ConnectionId {
+        let id = self.open(channels);
+        self.effects();
+        self.engine.identified(id, Ok(admission(identity)), self.now);
+        id
+    }
+
+    fn effects(&mut self) -> Vec<Effect> {
+        std::iter::from_fn(|| self.engine.poll_effect()).collect()
+    }
+
+    /// How many refreshes the engine asks for.
+    fn refreshes(&mut self) -> usize {
+        self.effects().iter().filter(|effect| matches!(effect, Effect::Refresh { .. })).count()
+    }
+
+    fn publish(&mut self, event: Event) {
+        self.engine.publish(&Arc::new(event));
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now += Duration::from_secs(seconds);
+        self.engine.handle_timeout(self.now);
+    }
+
+    /// Everything to be sent, each in a word.
+    fn sent(&mut self, id: ConnectionId) -> Vec<String> {
+        std::iter::from_fn(|| self.engine.poll_outgoing(id)).map(|outgoing| word(&outgoing)).collect()
+    }
+}
+
+fn word(outgoing: &Outgoing) -> String {
+    match outgoing {
+        Outgoing::Event(delivery) => format!("event {}", delivery.event.id),
+        Outgoing::Notice(Notice::Connected { .. }) => "connected".to_owned(),
+        Outgoing::Notice(Notice::Authenticated { .. }) => "authenticated".to_owned(),
+        Outgoing::Notice(Notice::Subscribed(_)) => "subscribed".to_owned(),
+        Outgoing::Notice(Notice::Unsubscribed(_)) => "unsubscribed".to_owned(),
+        Outgoing::Notice(Notice::Pong) => "pong".to_owned(),
+        Outgoing::Notice(Notice::Refused(refusal)) => format!("refused: {}", refusal.message),
+        Outgoing::Notice(Notice::Heartbeat) => "heartbeat".to_owned(),
+        Outgoing::Close(Close::Refused(_)) => "close refused".to_owned(),
+        Outgoing::Close(close) => format!("close {close:?}"),
+    }
+}
+
+fn hello(channels: &[&str]) -> Hello {
+    Hello {
+        project: ProjectId::from("p"),
+        credentials: Credentials::default(),
+        address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        path: "/v1/realtime".to_owned(),
+        origin: String::new(),
+        referer: String::new(),
+        channels: channels.iter().map(Channel::new).collect(),
+        queries: HashMap::new(),
+        since: None,
+    }
+}
+
+fn project() -> Project {
+    Project {
+        id: ProjectId::from("p"),
+        sequence: "1".to_owned(),
+        team: None,
+        region: "default".to_owned(),
+        realtime_enabled: true,
+        platforms: Vec::new(),
+    }
+}
+
+fn admission(identity: Identity) -> Admission {
+    Admission { project: Arc::new(project()), identity, owns_origin: false }
+}
+
+fn account(user: &str, teams: &[&str]) -> Arc<Account> {
+    let membership = |team: &&str| Membership {
+        id: format!("m-{team}").as_str().into(),
+        team: (*team).into(),
+        roles: vec![],
+        confirmed: true,
+    };
+    Arc::new(Account {
+        id: user.into(),
+        email_verified: true,
+        phone_verified: false,
+        memberships: teams.iter().map(membership).collect(),
+        labels: vec![],
+        profile: Bytes::from(format!(r#"{{"$id":"{user}"}}"#)),
+    })
+}
+
+fn user(name: &str, teams: &[&str]) -> Identity {
+    Identity { account: Some(account(name, teams)), ..Identity::guest() }
+}
+
+fn event(id: &str, channel: &str, role: &str) -> Event {
+    Event {
+        id: id.into(),
+        project: ProjectId::from("p"),
+        channels: vec![Channel::new(channel)],
+        roles: vec![Role::new(role)],
+        name: None,
+        data: Bytes::from_static(b"{}"),
+        payload: Payload::new(Bytes::from_static(b"{}")),
+        roles_changed: None,
+        spellings: Spellings::default(),
+    }
+}
+
+/// An event that also changes the roles of alice.
+fn change(id: &str, channel: &str) -> Event {
+    Event { roles_changed: Some("alice".into()), ..event(id, channel, "team:red") }
+}
+
+fn subscribe(id: &str, channels: &[&str]) -> Command {
+    Command::Subscribe(vec![Subscribe {
+        id: Some(id.into()),
+        channels: channels.iter().map(Channel::new).collect(),
+        filter: Filter::default(),
+    }])
+}
+
+fn authenticate() -> Command {
+    Command::Authenticate(Credential::Session(Secret::new("token")))
+}
+
+#[test]
+fn connected_precedes_everything_but_a_pong() {
+    let mut world = world();
+    let id = world.open(&["documents"]);
+    world.engine.receive(id, Ok(subscribe("s", &["files"])), world.now);
+    world.engine.receive(id, Ok(Command::Ping), world.now);
+    world.publish(event("early", "documents", "any"));
+    assert_eq!(world.sent(id), ["pong"]);
+    world.engine.identified(id, Ok(admission(Identity::guest())), world.now);
+    world.publish(event("e", "files", "any"));
+    assert_eq!(world.sent(id), ["connected", "subscribed", "event e"]);
+}
+
+#[test]
+fn an_event_reaches_only_those_with_its_role() {
+    let mut world = world();
+    let guest = world.connect(&["documents"], Identity::guest());
+    let alice = world.connect(&["documents"], user("alice", &[]));
+    let bob = world.connect(&["documents"], user("bob", &[]));
+    for id in [guest, alice, bob] {
+        assert_eq!(world.sent(id), ["connected"]);
+    }
+    world.publish(event("alice's", "documents", "user:alice"));
+    world.publish(event("guests'", "documents", "guests"));
+    world.publish(event("all", "documents", "any"));
+    assert_eq!(world.sent(alice), ["event alice's", "event all"]);
+    assert_eq!(world.sent(bob), ["event all"]);
+    assert_eq!(world.sent(guest), ["event guests'", "event all"]);
+}
+
+#[test]
+fn a_refusal_is_told_and_nothing_follows_the_close() {
+    let mut world = world();
+    let id = world.open(&["documents"]);
+    world.engine.identified(id, Err(Refusal::policy("Missing or unknown project ID")), world.now);
+    assert_eq!(world.sent(id), ["refused: Missing or unknown project ID", "close refused"]);
+    world.publish(event("e", "documents", "any"));
+    assert!(world.sent(id).is_empty());
+}
+
+#[test]
+fn a_switched_off_api_and_a_foreign_region_are_refused() {
+    let mut world = world();
+    let off = Project { realtime_enabled: false, ..project() };
+    let elsewhere = Project { region: "mars".to_owned(), ..project() };
+    for (project, text) in [(off, "The requested API is disabled"), (elsewhere, "Project is not accessible")] {
+        let id = world.open(&[]);
+        let admission = Admission { project: Arc::new(project), ..admission(Identity::guest()) };
+        world.engine.identified(id, Ok(admission), world.now);
+        let sent = world.sent(id);
+        assert!(sent.first().unwrap().contains(text), "{sent:?}");
+        assert_eq!(sent.last().unwrap(), "close refused");
+    }
+}
+
+#[test]
+fn a_look_up_that_is_not_answered_in_time_is_refused() {
+    let mut world = world();
+    let id = world.open(&[]);
+    world.pass(9);
+    assert!(world.sent(id).is_empty());
+    world.pass(2);
+    let sent = world.sent(id);
+    assert!(sent.first().unwrap().starts_with("refused: It could not be found out"), "{sent:?}");
+    world.engine.identified(id, Ok(admission(Identity::guest())), world.now);
+    assert!(world.sent(id).is_empty(), "an answer that comes too late changes nothing");
+}
+
+#[test]
+fn authentication_gives_the_roles_and_moves_the_account_channel() {
+    let mut world = world();
+    let id = world.connect(&["account", "account.create", "documents"], Identity::guest());
+    world.engine.receive(id, Ok(authenticate()), world.now);
+    world.engine.receive(id, Ok(subscribe("s", &["account"])), world.now);
+    assert_eq!(world.sent(id), ["connected"], "commands wait for the look-up");
+    world.engine.authenticated(id, Ok(Some(user("alice", &["red"]))), world.now);
+    assert_eq!(world.sent(id), ["authenticated", "subscribed"]);
+    world.publish(event("team", "documents", "team:red"));
+    world.publish(event("created", "account.alice.create", "user:alice"));
+    world.publish(event("mine", "account.alice", "user:alice"));
+    assert_eq!(world.sent(id), ["event team", "event created", "event mine"]);
+}
+
+#[test]
+fn a_session_that_proves_nothing_changes_nothing() {
+    let mut world = world();
+    let id = world.connect(&["documents"], user("alice", &[]));
+    world.engine.receive(id, Ok(authenticate()), world.now);
+    world.engine.authenticated(id, Ok(None), world.now);
+    assert_eq!(world.sent(id), ["connected", "refused: Session is not valid."]);
+    world.publish(event("e", "documents", "user:alice"));
+    assert_eq!(world.sent(id), ["event e"]);
+}
+
+#[test]
+fn the_33rd_message_at_once_is_refused_and_pings_do_not_count() {
+    let mut world = world();
+    let id = world.connect(&[], Identity::guest());
+    world.sent(id);
+    for number in 0..32 {
+        world.engine.receive(id, Ok(subscribe(&format!("s{number}"), &["documents"])), world.now);
+        world.engine.receive(id, Ok(Command::Ping), world.now);
+    }
+    world.engine.receive(id, Ok(subscribe("one more", &["documents"])), world.now);
+    let sent = world.sent(id);
+    assert_eq!(sent.iter().filter(|word| *word == "subscribed").count(), 32);
+    assert_eq!(sent.iter().filter(|word| *word == "pong").count(), 32);
+    assert_eq!(sent.last().unwrap(), "refused: Too many messages.");
+    world.pass(60);
+    world.engine.receive(id, Ok(subscribe("later", &["documents"])), world.now);
+    assert!(world.sent(id).contains(&"subscribed".to_owned()));
+}
+
+#[test]
+fn a_connection_cannot_hold_more_than_its_share() {
+    let settings = Settings { subscriptions: 2, channels: 3, ..Settings::default() };
+    let mut world = world_with(settings);
+    let id = world.connect(&[], Identity::guest());
+    world.engine.receive(id, Ok(subscribe("a", &["1", "2"])), world.now);
+    world.engine.receive(id, Ok(subscribe("b", &["3", "4"])), world.now);
+    world.engine.receive(id, Ok(subscribe("a", &["1"])), world.now);
+    world.engine.receive(id, Ok(subscribe("b", &["3", "4"])), world.now);
+    world.engine.receive(id, Ok(subscribe("c", &["5"])), world.now);
+    let sent: Vec<String> = world.sent(id).into_iter().map(|word| word.chars().take(26).collect()).collect();
+    assert_eq!(
+        sent,
+        [
+            "connected",
+            "subscribed",
+            "refused: Too many channels",
+            "subscribed",
+            "subscribed",
+            "refused: Too many subscrip"
+        ]
+    );
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_and_others_are_not() {
+    let settings = Settings { outbox: Bounds { count: 3, bytes: 1_000 }, ..Settings::default() };
+    let mut world = world_with(settings);
+    let slow = world.connect(&["documents"], Identity::guest());
+    let quick = world.connect(&["documents"], Identity::guest());
+    let mut received = 0;
+    for number in 0..10 {
+        world.publish(event(&format!("e{number}"), "documents", "any"));
+        received += world.sent(quick).iter().filter(|word| word.starts_with("event")).count();
+    }
+    assert_eq!(received, 10);
+    assert_eq!(world.sent(slow), ["close Slow"]);
+    assert_eq!(world.engine.stats().slow, 1);
+}
+
+#[test]
+fn events_wait_while_roles_are_read_again() {
+    let mut world = world();
+    let id = world.connect(&["documents", "memberships"], user("alice", &["red"]));
+    world.sent(id);
+    world.publish(change("removal", "memberships"));
+    assert_eq!(world.refreshes(), 1);
+    world.publish(event("secret", "documents", "team:red"));
+    world.publish(event("open", "documents", "any"));
+    assert_eq!(world.sent(id), ["event removal"], "the removal itself still reaches the member");
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    assert_eq!(world.sent(id), ["event open"], "what followed is judged by the new roles");
+    world.publish(event("later", "documents", "team:red"));
+    assert!(world.sent(id).is_empty());
+}
+
+#[test]
+fn a_new_member_gets_the_event_that_made_it_one() {
+    let mut world = world();
+    let id = world.connect(&["teams"], user("alice", &[]));
+    world.sent(id);
+    world.publish(change("created", "teams"));
+    assert!(world.sent(id).is_empty());
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &["red"]))));
+    assert_eq!(world.sent(id), ["event created"]);
+}
+
+#[test]
+fn a_second_change_during_a_refresh_asks_again() {
+    let mut world = world();
+    let id = world.connect(&["documents"], user("alice", &["red"]));
+    world.sent(id);
+    world.publish(change("first", "teams"));
+    world.publish(change("second", "teams"));
+    assert_eq!(world.refreshes(), 1);
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &["red"]))));
+    assert_eq!(world.refreshes(), 1, "the first answer may have been read before the second change");
+    world.publish(event("secret", "documents", "team:red"));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    assert!(world.sent(id).is_empty());
+}
+
+#[test]
+fn roles_read_before_a_change_are_not_believed_when_opening() {
+    let mut world = world();
+    let id = world.open(&["documents"]);
+    world.publish(change("change", "teams"));
+    world.engine.identified(id, Ok(admission(user("alice", &["red"]))), world.now);
+    assert_eq!(world.refreshes(), 1);
+    world.publish(event("secret", "documents", "team:red"));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    assert_eq!(world.sent(id), ["connected"]);
+}
+
+#[test]
+fn roles_read_before_a_change_are_not_believed_when_authenticating() {
+    let mut world = world();
+    let id = world.connect(&["documents"], Identity::guest());
+    world.engine.receive(id, Ok(authenticate()), world.now);
+    world.publish(change("change", "teams"));
+    world.engine.authenticated(id, Ok(Some(user("alice", &["red"]))), world.now);
+    world.publish(event("secret", "documents", "team:red"));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    assert_eq!(world.sent(id), ["connected", "authenticated"]);
+}
+
+#[test]
+fn a_user_that_is_gone_or_cannot_be_read_does_not_stay_connected_with_old_roles() {
+    let mut world = world();
+    for found in [Ok(None), Err(Refusal::new(RefusalKind::Unavailable, "down"))] {
+        let id = world.connect(&["documents"], user("alice", &["red"]));
+        world.sent(id);
+        world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+        world.publish(event("secret", "documents", "team:red"));
+        world.engine.refreshed(&"p".into(), &"alice".into(), &found);
+        let sent = world.sent(id);
+        assert_eq!(sent.last().unwrap(), "close refused", "{sent:?}");
+        assert!(!sent.iter().any(|word| word.starts_with("event")), "{sent:?}");
+        world.engine.closed(id);
+    }
+}
+
+#[test]
+fn another_user_after_authentication_does_not_inherit_held_events() {
+    let mut world = world();
+    let id = world.connect(&["documents"], user("alice", &["red"]));
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    world.publish(event("red", "documents", "team:red"));
+    world.publish(event("blue", "documents", "team:blue"));
+    world.engine.receive(id, Ok(authenticate()), world.now);
+    world.engine.authenticated(id, Ok(Some(user("bob", &["blue"]))), world.now);
+    assert_eq!(world.sent(id), ["connected", "authenticated", "event blue"]);
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &["red"]))));
+    world.publish(event("red again", "documents", "team:red"));
+    assert!(world.sent(id).is_empty(), "the answer about alice is not about bob");
+}
+
+#[test]
+fn a_connection_ends_when_its_proof_of_identity_does() {
+    let mut world = world();
+    let identity = Identity { valid_for: Some(Duration::from_secs(100)), ..user("alice", &[]) };
+    let id = world.connect(&["documents"], identity);
+    for _ in 0..99 {
+        world.pass(1);
+    }
+    world.publish(event("in time", "documents", "user:alice"));
+    assert!(world.sent(id).contains(&"event in time".to_owned()));
+    world.pass(2);
+    world.publish(event("too late", "documents", "user:alice"));
+    assert_eq!(world.sent(id), ["refused: The session or token has expired.", "close Expired"]);
+}
+
+#[test]
+fn a_silent_connection_gets_heartbeats_and_a_busy_one_does_not() {
+    let mut world = world();
+    let silent = world.connect(&[], Identity::guest());
+    let busy = world.connect(&["documents"], Identity::guest());
+    world.sent(silent);
+    world.sent(busy);
+    let mut heard = Vec::new();
+    for second in 0..100 {
+        world.pass(1);
+        if second % 10 == 0 {
+            world.publish(event("e", "documents", "any"));
+        }
+        heard.extend(world.sent(silent));
+        assert!(!world.sent(busy).contains(&"heartbeat".to_owned()));
+    }
+    assert!((3..=4).contains(&heard.len()), "one in 25 s: {heard:?}");
+}
+
+#[test]
+fn a_stopping_node_closes_everyone_within_its_window_and_lets_nobody_in() {
+    let mut world = world();
+    let ids: Vec<ConnectionId> = (0..50).map(|_| world.connect(&[], Identity::guest())).collect();
+    for id in &ids {
+        world.sent(*id);
+    }
+    world.engine.drain(world.now + Duration::from_secs(10), world.now);
+    let mut closed_after = Vec::new();
+    for second in 1..=10 {
+        world.pass(1);
+        for id in &ids {
+            closed_after.extend(world.sent(*id).contains(&"close Going".to_owned()).then_some(second));
+        }
+    }
+    assert_eq!(closed_after.len(), 50);
+    assert!(closed_after.first().unwrap() < &4 && closed_after.last().unwrap() > &7, "spread: {closed_after:?}");
+    let late = world.open(&[]);
+    assert_eq!(world.sent(late), ["close Going"]);
+}
+
+#[test]
+fn the_first_message_of_an_empty_outbox_wakes_the_connection_once() {
+    let mut world = world();
+    let id = world.connect(&["documents"], Identity::guest());
+    world.sent(id);
+    world.effects();
+    world.publish(event("a", "documents", "any"));
+    world.publish(event("b", "documents", "any"));
+    let wakes = world.effects();
+    assert_eq!(wakes.len(), 1, "{wakes:?}");
+    assert!(matches!(wakes.first().unwrap(), Effect::Wake(woken) if *woken == id));
+}
+
+#[test]
+fn a_place_is_used_again_but_its_old_id_is_not_believed() {
+    let mut world = world();
+    let old = world.connect(&["documents"], Identity::guest());
+    world.engine.closed(old);
+    let new = world.connect(&["documents"], Identity::guest());
+    assert_eq!(old.slot(), new.slot());
+    assert_ne!(old, new);
+    world.engine.receive(old, Ok(Command::Ping), world.now);
+    world.engine.closed(old);
+    assert_eq!(world.sent(new), ["connected"]);
+    assert_eq!(world.engine.stats().connections, 1);
+}
+
+#[test]
+fn the_same_seed_mints_the_same_ids() {
+    let minted = || {
+        let mut world = world();
+        let id = world.connect(&["documents"], Identity::guest());
+        match world.engine.poll_outgoing(id) {
+            Some(Outgoing::Notice(Notice::Connected { slots, .. })) => slots,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(minted(), minted());
+    assert_eq!(minted().first().unwrap().1.as_str().len(), 20);
+}
