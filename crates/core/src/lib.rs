@@ -12,11 +12,13 @@ pub mod id;
 pub mod channel;
 pub mod event;
 pub mod identity;
+pub mod origin;
 pub mod project;
 pub mod query;
 pub mod role;
 pub mod secret;
 
 pub mod command;
+pub mod limit;
 pub mod notice;
 pub mod refusal;

@@ -11,8 +11,11 @@ const OPERATORS: [(&str, u32); 5] =
 #[test]
 fn every_pair_of_values_compares_as_in_php() {
     let table = include_str!("php-comparison.txt");
-    let rows: Vec<(&str, &str)> =
-        table.lines().filter(|line| !line.starts_with('#')).map(|line| line.split_once('\t').unwrap()).collect();
+    let rows: Vec<(&str, &str)> = table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once('\t').unwrap())
+        .collect();
     assert!(rows.len() > 100, "the table is there");
     let mut wrong = Vec::new();
     for (operator, bit) in OPERATORS {
