@@ -18,6 +18,7 @@ pub mod role;
 pub mod secret;
 
 pub mod command;
+pub mod limit;
 pub mod notice;
 pub mod refusal;
 

@@ -144,7 +144,8 @@ impl Numeric {
     }
 }
 
-/// Integers beyond 64 bits with a sign are floats to PHP.
+/// Integers beyond 64 bits with a sign are floats to PHP. The one difference: the parser makes a float of the token
+/// `-0`, which PHP reads as the integer 0.
 fn number(number: &Number) -> Numeric {
     match number.as_i64() {
         Some(value) => Numeric::Integer(value),
