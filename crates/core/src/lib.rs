@@ -18,7 +18,6 @@ pub mod role;
 pub mod secret;
 
 pub mod command;
-pub mod limit;
 pub mod notice;
 pub mod refusal;
 

@@ -216,7 +216,8 @@ fn a_switched_off_api_and_a_foreign_region_are_refused() {
     let mut world = world();
     let off = Project { realtime_enabled: false, ..project() };
     let elsewhere = Project { region: "mars".to_owned(), ..project() };
-    for (project, text) in [(off, "The requested API is disabled"), (elsewhere, "Project is not accessible")] {
+    for (project, text) in [(off, "The requested API is disabled"), (elsewhere, "Project is not accessible")]
+    {
         let id = world.open(&[]);
         let admission = Admission { project: Arc::new(project), ..admission(Identity::guest()) };
         world.engine.identified(id, Ok(admission), world.now);
@@ -471,7 +472,10 @@ fn a_stopping_node_closes_everyone_within_its_window_and_lets_nobody_in() {
         }
     }
     assert_eq!(closed_after.len(), 50);
-    assert!(closed_after.first().unwrap() < &4 && closed_after.last().unwrap() > &7, "spread: {closed_after:?}");
+    assert!(
+        closed_after.first().unwrap() < &4 && closed_after.last().unwrap() > &7,
+        "spread: {closed_after:?}"
+    );
     let late = world.open(&[]);
     assert_eq!(world.sent(late), ["close Going"]);
 }
