@@ -286,7 +286,7 @@ impl Engine {
     pub fn poll_outgoing(&mut self, id: ConnectionId) -> Option<Outgoing> {
         let connection = self.connection_mut(id)?;
         let outgoing = connection.outbox.pop()?;
-        connection.spoke = true;
+        connection.spoke |= !matches!(outgoing, Outgoing::Notice(Notice::Heartbeat));
         Some(outgoing)
     }
 

@@ -22,7 +22,8 @@ pub struct Settings {
     pub outbox: Bounds,
     /// How long finding out who somebody is may take.
     pub open_timeout: Duration,
-    /// How long a connection may be silent before a heartbeat is sent, to keep proxies from closing it.
+    /// A connection that was sent nothing for a whole such interval gets a heartbeat, so that no proxy sees silence for
+    /// more than two of them (nginx closes after 60 s).
     pub heartbeat: Duration,
     /// Events that wait while a user's roles are read again; beyond it the user's connections are closed to retry.
     pub held_events: usize,
