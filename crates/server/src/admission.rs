@@ -13,9 +13,10 @@ use realtime_core::limit::{Keyed, Network, Rate};
 use realtime_core::origin::host_of;
 use realtime_core::project::Project;
 use realtime_core::refusal::{Refusal, RefusalKind};
+use realtime_core::secret::Secret;
 use tracing::{debug, warn};
 
-use crate::directory::{Directory, DirectoryError};
+use crate::directory::{ApiKey, Directory, DirectoryError};
 
 /// Limits of what one address may do; `None` is without limit.
 #[derive(Debug, Clone, Copy, Default)]
@@ -112,6 +113,26 @@ impl Admission {
             .refresh(project, user)
             .await
             .map_err(|error| refusal_of(error, "read a user's roles again"))
+    }
+
+    /// Finds out for which project a backend may publish.
+    pub async fn publisher(
+        &self,
+        project: &ProjectId,
+        key: &Secret,
+        address: IpAddr,
+    ) -> Result<(Arc<Project>, ApiKey), Refusal> {
+        self.check_failures(address)?;
+        let project = self.project(project).await?;
+        let found = self.directory.api_key(&project, key).await;
+        match found.map_err(|error| refusal_of(error, "look up an API key"))? {
+            Some(key) => Ok((project, key)),
+            None => {
+                self.count_failure(address);
+                let text = "This API key does not belong to the project, or has expired.";
+                Err(Refusal::new(RefusalKind::Unauthorized, text))
+            }
+        }
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {

@@ -2,6 +2,7 @@
 
 pub mod dev;
 pub mod health;
+mod idempotency;
 pub mod ingest;
 pub mod openapi;
 pub mod problem;
@@ -75,7 +76,7 @@ async fn answer(request: Request<Incoming>, address: IpAddr, shard: Shard, site:
     }
     let path = request.uri().path();
     let result = match (request.method(), path) {
-        (&Method::POST, EVENTS) => site.ingest.publish(request).await,
+        (&Method::POST, EVENTS) => site.ingest.publish(request, address).await,
         (_, EVENTS) => Err(Problem::method_not_allowed("POST")),
         (&Method::GET, OPENAPI) => Ok(openapi::document()),
         (&Method::GET, path) if Health::answers(path) => Ok(site.health.answer(path)),

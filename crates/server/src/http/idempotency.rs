@@ -1,0 +1,163 @@
+//! Requests that were carried out already, so that sending one again does no harm.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use realtime_core::id::ProjectId;
+use sha2::{Digest, Sha256};
+
+/// How long an answer is kept: longer than any client keeps retrying one request.
+const KEPT_FOR: Duration = Duration::from_secs(600);
+/// Answers kept, at most; the oldest go first.
+const MAX_KEPT: usize = 10_000;
+
+type Key = (ProjectId, String);
+type Fingerprint = [u8; 32];
+
+/// What is known of a request that is about to be carried out.
+#[derive(Debug)]
+pub(super) enum Begun {
+    /// Nothing: carry it out, then say how it went.
+    New(Permit),
+    /// It was carried out, with this answer.
+    Done(Bytes),
+    /// Another connection is carrying it out.
+    UnderWay,
+    /// The key came with another body before.
+    Other,
+}
+
+/// Requests by project and idempotency key, in the memory of this node.
+#[derive(Debug, Default)]
+pub(super) struct Idempotency(Arc<Mutex<Memory>>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    entries: HashMap<Key, Entry>,
+    /// Keys by age.
+    order: VecDeque<(Instant, Key)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fingerprint: Fingerprint,
+    began: Instant,
+    /// `None` while the request is under way.
+    answer: Option<Bytes>,
+}
+
+/// The right to carry a request out. Dropped without an answer, the request counts as never sent.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Permit {
+    memory: Arc<Mutex<Memory>>,
+    key: Key,
+}
+
+impl Idempotency {
+    /// Looks the request up and notes it as under way if it is new.
+    pub(super) fn begin(&self, project: &ProjectId, key: &str, body: &[u8]) -> Begun {
+        self.begin_at(project, key, body, Instant::now())
+    }
+
+    fn begin_at(&self, project: &ProjectId, key: &str, body: &[u8], now: Instant) -> Begun {
+        let fingerprint: Fingerprint = Sha256::digest(body).into();
+        let key = (project.clone(), key.to_owned());
+        let mut memory = lock(&self.0);
+        memory.forget_old(now);
+        match memory.entries.get(&key) {
+            Some(entry) if entry.fingerprint != fingerprint => Begun::Other,
+            Some(Entry { answer: Some(answer), .. }) => Begun::Done(answer.clone()),
+            Some(Entry { answer: None, .. }) => Begun::UnderWay,
+            None => {
+                memory.entries.insert(key.clone(), Entry { fingerprint, began: now, answer: None });
+                memory.order.push_back((now, key.clone()));
+                Begun::New(Permit { memory: Arc::clone(&self.0), key })
+            }
+        }
+    }
+}
+
+impl Permit {
+    /// The request was carried out, and this is the answer to give from now on.
+    pub(super) fn finish(self, answer: Bytes) {
+        if let Some(entry) = lock(&self.memory).entries.get_mut(&self.key) {
+            entry.answer = Some(answer);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let mut memory = lock(&self.memory);
+        if memory.entries.get(&self.key).is_some_and(|entry| entry.answer.is_none()) {
+            memory.entries.remove(&self.key);
+        }
+    }
+}
+
+impl Memory {
+    fn forget_old(&mut self, now: Instant) {
+        while let Some((at, _)) = self.order.front() {
+            if now.saturating_duration_since(*at) < KEPT_FOR && self.order.len() <= MAX_KEPT {
+                break;
+            }
+            let Some((at, key)) = self.order.pop_front() else { break };
+            if self.entries.get(&key).is_some_and(|entry| entry.began == at) {
+                self.entries.remove(&key);
+            }
+        }
+    }
+}
+
+fn lock(memory: &Mutex<Memory>) -> MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[expect(clippy::panic, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn project() -> ProjectId {
+        ProjectId::from("p")
+    }
+
+    fn begin_new(idempotency: &Idempotency, key: &str, now: Instant) -> Permit {
+        match idempotency.begin_at(&project(), key, b"body", now) {
+            Begun::New(permit) => permit,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_sent_again_gets_the_first_answer() {
+        let (idempotency, now) = (Idempotency::default(), Instant::now());
+        let permit = begin_new(&idempotency, "k", now);
+        assert!(matches!(idempotency.begin_at(&project(), "k", b"body", now), Begun::UnderWay));
+        permit.finish(Bytes::from_static(b"answer"));
+        assert!(matches!(idempotency.begin_at(&project(), "k", b"body", now), Begun::Done(a) if a == "answer"));
+        assert!(matches!(idempotency.begin_at(&project(), "k", b"other", now), Begun::Other));
+        assert!(matches!(idempotency.begin_at(&ProjectId::from("q"), "k", b"body", now), Begun::New(_)));
+    }
+
+    #[test]
+    fn a_request_that_failed_may_be_sent_again() {
+        let (idempotency, now) = (Idempotency::default(), Instant::now());
+        drop(begin_new(&idempotency, "k", now));
+        begin_new(&idempotency, "k", now).finish(Bytes::new());
+    }
+
+    #[test]
+    fn answers_are_forgotten_after_a_while_and_beyond_a_number() {
+        let (idempotency, now) = (Idempotency::default(), Instant::now());
+        begin_new(&idempotency, "k", now).finish(Bytes::new());
+        begin_new(&idempotency, "k", now + KEPT_FOR).finish(Bytes::new());
+        for number in 0..MAX_KEPT + 10 {
+            begin_new(&idempotency, &number.to_string(), now + KEPT_FOR).finish(Bytes::new());
+        }
+        assert!(lock(&idempotency.0).entries.len() <= MAX_KEPT + 1);
+    }
+}
