@@ -722,6 +722,22 @@ fn a_presence_has_four_channels_and_four_names_and_its_own_readers() {
 }
 
 #[test]
+fn only_a_deleted_presence_with_an_id_is_gone() {
+    let gone = |name: &str, payload: &str| {
+        let message = format!(
+            r#"{{"project":"P","roles":["any"],"data":{{"events":["{name}"],"channels":["presences"],"payload":{payload}}}}}"#
+        );
+        deleted_presence(&crate::appwrite::envelope::decode(&message.into()).unwrap())
+    };
+    assert_eq!(gone("presences.R.delete", r#"{"$id":"R.1"}"#), Some("R.1".to_owned()));
+    assert_eq!(gone("presences.R.update", r#"{"$id":"R"}"#), None);
+    assert_eq!(gone("users.R.delete", r#"{"$id":"R"}"#), None);
+    for payload in [r#"{"$id":""}"#, r#"{"$id":7}"#, "{}", "[]"] {
+        assert_eq!(gone("presences.R.delete", payload), None, "{payload}");
+    }
+}
+
+#[test]
 fn the_console_project_publishes_presences_alone() {
     let user = given("users.U.update", &json!({"$id": "U"})).project("console");
     assert_eq!(user.silence(), Unpublished::ConsoleProject);
