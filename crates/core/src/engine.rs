@@ -290,6 +290,11 @@ impl Engine {
         Some(outgoing)
     }
 
+    /// Whether the connection's last words are queued.
+    pub fn is_closing(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_none_or(|connection| matches!(connection.state, State::Closing))
+    }
+
     /// When to call [`Self::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.next()
@@ -684,14 +689,12 @@ impl Engine {
         }
         connection.state = State::Closing;
         connection.waiting = VecDeque::new();
-        let mut wake = false;
         if let Some(notice) = notice {
-            wake |= connection.outbox.push_last(Outgoing::Notice(notice));
+            connection.outbox.push_last(Outgoing::Notice(notice));
         }
-        wake |= connection.outbox.push_last(Outgoing::Close(close));
-        if wake || connection.outbox.len() <= 2 {
-            self.effects.push_back(Effect::Wake(id));
-        }
+        connection.outbox.push_last(Outgoing::Close(close));
+        // Even with messages still waiting: a client that takes none of them is to be let go.
+        self.effects.push_back(Effect::Wake(id));
     }
 
     /// Ends everything that the engine keeps about a connection beside its outbox.
