@@ -1,0 +1,3 @@
+//! Ways in: how clients reach the server.
+
+pub mod websocket;
