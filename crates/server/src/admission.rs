@@ -134,7 +134,8 @@ impl Admission {
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {
-        let found = self.directory.project(id).await.map_err(|error| refusal_of(error, "look up a project"))?;
+        let found =
+            self.directory.project(id).await.map_err(|error| refusal_of(error, "look up a project"))?;
         found.ok_or_else(|| Refusal::policy("Missing or unknown project ID"))
     }
 
@@ -176,7 +177,10 @@ fn refusal_of(error: DirectoryError, doing: &'static str) -> Refusal {
         DirectoryError::Refused(refusal) => refusal,
         DirectoryError::Unavailable { .. } => {
             warn!(%error, doing, "the directory cannot answer");
-            Refusal::new(RefusalKind::Unavailable, "The directory cannot answer at the moment. Try again later.")
+            Refusal::new(
+                RefusalKind::Unavailable,
+                "The directory cannot answer at the moment. Try again later.",
+            )
         }
     }
 }

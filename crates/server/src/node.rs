@@ -60,7 +60,9 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The port could not be opened.
-    #[error("cannot listen on {address}: {source}; choose another address with --listen, or stop what uses it")]
+    #[error(
+        "cannot listen on {address}: {source}; choose another address with --listen, or stop what uses it"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -135,16 +137,7 @@ impl Node {
         tokio::spawn(listener::run(listener, Arc::clone(&shards), accepting_stopped));
         health.set_ready(true);
         info!(%address, shards = shards.len(), version = env!("CARGO_PKG_VERSION"), "server started");
-        Ok(Self {
-            address,
-            shards,
-            threads,
-            health,
-            drain: settings.drain,
-            stop_accepting,
-            stop_shards,
-            bus,
-        })
+        Ok(Self { address, shards, threads, health, drain: settings.drain, stop_accepting, stop_shards, bus })
     }
 
     /// Where it listens.

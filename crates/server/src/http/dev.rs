@@ -23,7 +23,9 @@ impl Dev {
     pub(super) fn answer(&self, method: &Method, path: &str) -> Result<Response<Body>, Problem> {
         let (kind, text) = match path {
             "/" => ("text/html; charset=utf-8", include_str!("../../assets/dev/index.html").to_owned()),
-            "/dev.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/dev/dev.js").to_owned()),
+            "/dev.js" => {
+                ("text/javascript; charset=utf-8", include_str!("../../assets/dev/dev.js").to_owned())
+            }
             "/dev.css" => ("text/css; charset=utf-8", include_str!("../../assets/dev/dev.css").to_owned()),
             "/dev.json" => ("application/json", self.facts.clone()),
             path => return Err(Problem::not_found(path)),

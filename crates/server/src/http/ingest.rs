@@ -123,7 +123,8 @@ impl Ingest {
     }
 
     async fn authorize(&self, headers: &HeaderMap, address: IpAddr) -> Result<Arc<Project>, Problem> {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text =
+            |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (project, key) = (text(&PROJECT), text(&KEY));
         if project.is_empty() || key.is_empty() {
             return Err(Problem::new(

@@ -94,7 +94,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
         tokio::select! {
             turn = socket.turn() => match turn {
                 Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
-                Ok(Turn::Alive | Turn::Written) => {}
+                Ok(Turn::Heard | Turn::Drained) => {}
                 Err(ended) => {
                     debug!(%ended, "a WebSocket ended");
                     return end(socket, peer).await;
