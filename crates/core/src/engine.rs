@@ -597,20 +597,24 @@ impl Engine {
 
     /// Keeps an event for connections whose roles are being read again.
     fn hold(&mut self, event: &Arc<Event>) {
-        let limit = self.settings.held_events;
+        if self.rechecks.is_empty() {
+            return;
+        }
         let mut overfull = Vec::new();
-        for (key, recheck) in &mut self.rechecks {
-            if key.0 != event.project && !key.0.is_console() {
-                continue;
-            }
-            let already = recheck.held.last().is_some_and(|(last, _)| Arc::ptr_eq(last, event));
-            if already {
-                continue;
-            }
-            if recheck.held.len() < limit {
-                recheck.held.push((Arc::clone(event), SmallVec::new()));
-            } else {
-                overfull.push(key.clone());
+        // Users in admin mode are the console's, wherever they are connected.
+        for project in [event.project.clone(), ProjectId::console()] {
+            let first = (project.clone(), UserId::new(""));
+            let of_project = self.rechecks.range_mut(first..).take_while(|(key, _)| key.0 == project);
+            for (key, recheck) in of_project {
+                let already = recheck.held.last().is_some_and(|(last, _)| Arc::ptr_eq(last, event));
+                if already {
+                    continue;
+                }
+                if recheck.held.len() < self.settings.held_events {
+                    recheck.held.push((Arc::clone(event), SmallVec::new()));
+                } else {
+                    overfull.push(key.clone());
+                }
             }
         }
         for key in overfull {
