@@ -105,7 +105,12 @@ impl Node {
                 trusted_headers: settings.trusted_headers,
                 max_message: settings.max_message,
             }),
-            ingest: Ingest::new(Arc::clone(&admission), Arc::clone(&bus), settings.publish),
+            ingest: Ingest::new(
+                Arc::clone(&admission),
+                Arc::clone(&bus),
+                settings.publish,
+                Handle::current(),
+            ),
             health: health.clone(),
             dev: settings.dev,
             head_timeout: settings.head_timeout,
