@@ -51,7 +51,7 @@ async fn main() -> io::Result<()> {
 }
 
 /// Serves every connection of a listener; ends only when the listener fails.
-pub async fn serve(listener: TcpListener, limit: usize) -> io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, limit: usize) -> io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;

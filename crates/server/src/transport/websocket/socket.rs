@@ -1,4 +1,33 @@
 //! A WebSocket over a stream: reads messages, writes what is queued, and says goodbye properly.
+//!
+//! A connection is a loop over what comes from either side:
+//!
+//! ```no_run
+//! # use std::time::Duration;
+//! # use bytes::Bytes;
+//! # use realtime_protocol::codec::Message;
+//! # use realtime_server::transport::websocket::socket::{Socket, Turn};
+//! # async fn serve(stream: tokio::net::TcpStream, mut outgoing: tokio::sync::mpsc::Receiver<Message>) {
+//! let mut socket = Socket::new(stream, Bytes::new(), 64_000);
+//! loop {
+//!     tokio::select! {
+//!         turn = socket.turn() => match turn {
+//!             Ok(Turn::Text(message) | Turn::Binary(message)) => drop(message),
+//!             Ok(Turn::Heard | Turn::Drained) => {}
+//!             Err(_) => break,
+//!         },
+//!         message = outgoing.recv(), if socket.queued_bytes() < 256 * 1024 => match message {
+//!             Some(message) => socket.queue(message),
+//!             None => {
+//!                 socket.queue_close(1001, "going away");
+//!                 break;
+//!             }
+//!         },
+//!     }
+//! }
+//! socket.finish(Duration::from_secs(2)).await;
+//! # }
+//! ```
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -328,7 +357,7 @@ mod tests {
     #[test]
     fn a_quiet_socket_is_small_and_holds_no_buffer() {
         let size = size_of::<Socket<TcpStream>>();
-        assert!(size <= 320, "{size} bytes");
+        assert!(size <= 256, "{size} bytes");
     }
 
     #[tokio::test]
@@ -393,6 +422,38 @@ mod tests {
         assert_eq!(socket.turn().await.unwrap(), Turn::Drained);
         assert_eq!(socket.queued_bytes(), 0);
         assert_eq!(read(&mut client, 20).await, b"\x81\x0ashared own\x89\x06there?");
+    }
+
+    #[tokio::test]
+    async fn a_flush_that_is_dropped_again_and_again_writes_all_in_order() {
+        let (mut client, stream) = duplex(5);
+        let mut socket = Socket::new(stream, Bytes::new(), LIMIT);
+        let payload: Vec<u8> = (0..100).collect();
+        socket.queue_binary(Message { shared: payload.clone().into(), own: payload.clone().into() });
+        let reading = tokio::spawn(async move { read(&mut client, 4 + 200).await });
+        while socket.queued_bytes() > 0 {
+            tokio::select! {
+                biased;
+                flushed = socket.flush() => flushed.unwrap(),
+                () = tokio::task::yield_now() => {}
+            }
+        }
+        assert_eq!(reading.await.unwrap(), [b"\x82\x7e\x00\xc8".to_vec(), payload.clone(), payload].concat());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_never_stops_sending_pings_still_gets_what_is_queued() {
+        let (client, stream) = duplex(64);
+        let mut socket = Socket::new(stream, Bytes::new(), LIMIT);
+        socket.queue(Message::own("news"));
+        let (mut reading, mut writing) = tokio::io::split(client);
+        let flood = tokio::spawn(async move { while writing.write_all(&masked(0x89, b"")).await.is_ok() {} });
+        let serving = tokio::spawn(async move { while socket.turn().await.is_ok() {} });
+        let mut seen = [0; 6];
+        reading.read_exact(&mut seen).await.unwrap();
+        assert_eq!(&seen, b"\x81\x04news");
+        flood.abort();
+        serving.abort();
     }
 
     #[tokio::test]
