@@ -34,9 +34,17 @@ fn every_transcript_is_replayed_as_written() {
     assert!(!scripts.is_empty(), "there are transcripts to replay");
     let failures: Vec<String> = scripts
         .iter()
-        .filter_map(|script| World::replay(script).err().map(|failure| format!("{}: {failure}", script.title)))
+        .filter_map(|script| {
+            World::replay(script).err().map(|failure| format!("{}: {failure}", script.title))
+        })
         .collect();
-    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), scripts.len(), failures.join("\n\n"));
+    assert!(
+        failures.is_empty(),
+        "{} of {} failed:\n{}",
+        failures.len(),
+        scripts.len(),
+        failures.join("\n\n")
+    );
 }
 
 #[test]

@@ -69,10 +69,16 @@ pub(crate) async fn serve(client: Client, shard: Shard, site: Arc<Site>) {
     }
 }
 
-async fn answer(request: Request<Incoming>, address: IpAddr, shard: Shard, site: Arc<Site>) -> Response<Body> {
+async fn answer(
+    request: Request<Incoming>,
+    address: IpAddr,
+    shard: Shard,
+    site: Arc<Site>,
+) -> Response<Body> {
     if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
         // On any path, as Appwrite's server does: some proxies rewrite it.
-        return transport.accept(request, Entrance { shard, address, settings: Arc::clone(&site.transports) });
+        return transport
+            .accept(request, Entrance { shard, address, settings: Arc::clone(&site.transports) });
     }
     let path = request.uri().path();
     let result = match (request.method(), path) {

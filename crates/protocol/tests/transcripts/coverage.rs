@@ -12,7 +12,10 @@ const ALL: RangeInclusive<u32> = 1..=150;
 
 /// What no transcript shows yet, and why.
 const LEFT: &[(RangeInclusive<u32>, &str)] = &[
-    (70..=72, "made by Appwrite's API before anything is published: transactions, increments, hidden relations"),
+    (
+        70..=72,
+        "made by Appwrite's API before anything is published: transactions, increments, hidden relations",
+    ),
     (94..=94, "the self-test channel comes with statistics"),
     (101..=125, "the console's live tail is not there yet"),
     (142..=150, "presence is not there yet"),
@@ -25,6 +28,7 @@ pub(crate) fn check(scripts: &[Script]) {
     assert!(unknown.is_empty(), "there are no behaviours with the numbers {unknown:?}");
     let both: Vec<&u32> = covered.intersection(&left).collect();
     assert!(both.is_empty(), "{both:?} are covered, so they are not left any more");
-    let missing: Vec<u32> = ALL.filter(|number| !covered.contains(number) && !left.contains(number)).collect();
+    let missing: Vec<u32> =
+        ALL.filter(|number| !covered.contains(number) && !left.contains(number)).collect();
     assert!(missing.is_empty(), "no transcript covers {missing:?}");
 }

@@ -121,7 +121,9 @@ impl Directory {
             self.project(&hello.project).ok_or_else(|| Refusal::policy("Missing or unknown project ID"))?;
         let mut identity = Identity::guest();
         for session in &hello.credentials.sessions {
-            if let Some(found) = self.find(&project.id, |user| user.sessions.iter().any(|s| s == session.expose())) {
+            if let Some(found) =
+                self.find(&project.id, |user| user.sessions.iter().any(|s| s == session.expose()))
+            {
                 identity = found;
             }
         }
@@ -141,7 +143,9 @@ impl Directory {
             Credential::Session(token) => {
                 self.find(project, |user| user.sessions.iter().any(|session| session == token.expose()))
             }
-            Credential::Jwt(token) => self.find(project, |user| user.jwts.iter().any(|jwt| jwt == token.expose())),
+            Credential::Jwt(token) => {
+                self.find(project, |user| user.jwts.iter().any(|jwt| jwt == token.expose()))
+            }
         }
     }
 

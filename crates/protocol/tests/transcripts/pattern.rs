@@ -36,7 +36,9 @@ fn differ(expected: &Value, found: &Value, path: &str) -> Option<String> {
                 return Some(format!("{path} has {} entries: {}", found.len(), Value::from(found.clone())));
             }
             let pairs = expected.iter().zip(found).enumerate();
-            pairs.into_iter().find_map(|(at, (expected, found))| differ(expected, found, &format!("{path}[{at}]")))
+            pairs
+                .into_iter()
+                .find_map(|(at, (expected, found))| differ(expected, found, &format!("{path}[{at}]")))
         }
         (expected, found) if expected == found => None,
         (expected, found) => Some(format!("{path} is {found}, expected {expected}")),

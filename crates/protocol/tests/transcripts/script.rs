@@ -35,12 +35,17 @@ impl Script {
                 fresh = true;
             } else if let Some(comment) = line.strip_prefix('#') {
                 if fresh {
-                    scripts.push(Self { title: format!("{place} {}", comment.trim()), covers: vec![], steps: vec![] });
+                    scripts.push(Self {
+                        title: format!("{place} {}", comment.trim()),
+                        covers: vec![],
+                        steps: vec![],
+                    });
                     fresh = false;
                 }
             } else if !line.is_empty() {
                 let script = scripts.last_mut().filter(|_| !fresh);
-                let script = script.unwrap_or_else(|| panic!("{place}: a conversation begins with a comment"));
+                let script =
+                    script.unwrap_or_else(|| panic!("{place}: a conversation begins with a comment"));
                 script.add(place, line);
             }
         }
@@ -51,7 +56,9 @@ impl Script {
         if let Some(numbers) = line.strip_prefix("covers ") {
             for part in numbers.split(',').map(str::trim) {
                 let (first, last) = part.split_once('-').unwrap_or((part, part));
-                let number = |text: &str| text.parse::<u32>().unwrap_or_else(|_| panic!("{place}: {text:?} is no number"));
+                let number = |text: &str| {
+                    text.parse::<u32>().unwrap_or_else(|_| panic!("{place}: {text:?} is no number"))
+                };
                 self.covers.extend(number(first)..=number(last));
             }
         } else if line.starts_with(' ') {

@@ -104,8 +104,8 @@ impl World {
             return Ok(());
         }
         if let Some(name) = word.strip_suffix('<') {
-            let expected: Value =
-                serde_json::from_str(rest).map_err(|error| format!("the expectation is not JSON: {error}"))?;
+            let expected: Value = serde_json::from_str(rest)
+                .map_err(|error| format!("the expectation is not JSON: {error}"))?;
             return match self.client(name)?.inbox.pop_front() {
                 Some(Received::Message(found)) => match difference(&expected, &found) {
                     Some(difference) => Err(format!("{difference}\n  in {found}")),
@@ -151,7 +151,8 @@ impl World {
 
     /// A request that could not be read is answered by the shell in the same words.
     fn refused(&self, refusal: Refusal) -> Client {
-        let words = [Outgoing::Notice(Notice::Refused(refusal.clone())), Outgoing::Close(Close::Refused(refusal))];
+        let words =
+            [Outgoing::Notice(Notice::Refused(refusal.clone())), Outgoing::Close(Close::Refused(refusal))];
         let inbox = words.iter().map(|outgoing| self.received(outgoing)).collect();
         Client { id: None, inbox }
     }
@@ -252,7 +253,9 @@ impl World {
         self.settle();
         let mut left = self.clients.iter().filter(|(_, client)| !client.inbox.is_empty());
         match left.next() {
-            Some((name, client)) => Err(format!("{name} received more than the transcript tells: {:?}", client.inbox)),
+            Some((name, client)) => {
+                Err(format!("{name} received more than the transcript tells: {:?}", client.inbox))
+            }
             None => Ok(()),
         }
     }
