@@ -475,3 +475,6 @@ fn jwt_refused(reason: impl std::fmt::Display) -> DirectoryError {
     let message = format!("Failed to verify JWT. {reason}");
     DirectoryError::Refused(Refusal::new(RefusalKind::Unauthorized, message))
 }
+
+#[cfg(test)]
+mod tests;
