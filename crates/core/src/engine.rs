@@ -290,6 +290,11 @@ impl Engine {
         Some(outgoing)
     }
 
+    /// Whether the connection's last words are queued.
+    pub fn is_closing(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_none_or(|connection| matches!(connection.state, State::Closing))
+    }
+
     /// When to call [`Self::handle_timeout`] next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.deadlines.next()
@@ -592,20 +597,24 @@ impl Engine {
 
     /// Keeps an event for connections whose roles are being read again.
     fn hold(&mut self, event: &Arc<Event>) {
-        let limit = self.settings.held_events;
+        if self.rechecks.is_empty() {
+            return;
+        }
         let mut overfull = Vec::new();
-        for (key, recheck) in &mut self.rechecks {
-            if key.0 != event.project && !key.0.is_console() {
-                continue;
-            }
-            let already = recheck.held.last().is_some_and(|(last, _)| Arc::ptr_eq(last, event));
-            if already {
-                continue;
-            }
-            if recheck.held.len() < limit {
-                recheck.held.push((Arc::clone(event), SmallVec::new()));
-            } else {
-                overfull.push(key.clone());
+        // Users in admin mode are the console's, wherever they are connected.
+        for project in [event.project.clone(), ProjectId::console()] {
+            let first = (project.clone(), UserId::new(""));
+            let of_project = self.rechecks.range_mut(first..).take_while(|(key, _)| key.0 == project);
+            for (key, recheck) in of_project {
+                let already = recheck.held.last().is_some_and(|(last, _)| Arc::ptr_eq(last, event));
+                if already {
+                    continue;
+                }
+                if recheck.held.len() < self.settings.held_events {
+                    recheck.held.push((Arc::clone(event), SmallVec::new()));
+                } else {
+                    overfull.push(key.clone());
+                }
             }
         }
         for key in overfull {
@@ -684,14 +693,12 @@ impl Engine {
         }
         connection.state = State::Closing;
         connection.waiting = VecDeque::new();
-        let mut wake = false;
         if let Some(notice) = notice {
-            wake |= connection.outbox.push_last(Outgoing::Notice(notice));
+            connection.outbox.push_last(Outgoing::Notice(notice));
         }
-        wake |= connection.outbox.push_last(Outgoing::Close(close));
-        if wake || connection.outbox.len() <= 2 {
-            self.effects.push_back(Effect::Wake(id));
-        }
+        connection.outbox.push_last(Outgoing::Close(close));
+        // Even with messages still waiting: a client that takes none of them is to be let go.
+        self.effects.push_back(Effect::Wake(id));
     }
 
     /// Ends everything that the engine keeps about a connection beside its outbox.

@@ -58,21 +58,16 @@ impl Outbox {
         Some(outgoing)
     }
 
-    /// Queues what ends the connection, which always has room. Whether the connection has to be woken.
-    pub(crate) fn push_last(&mut self, outgoing: Outgoing) -> bool {
+    /// Queues what ends the connection, which always has room.
+    pub(crate) fn push_last(&mut self, outgoing: Outgoing) {
         self.bytes += size_of(&outgoing);
         self.waiting.push_back(outgoing);
-        self.waiting.len() == 1
     }
 
     /// Forgets everything that waits.
     pub(crate) fn clear(&mut self) {
         self.waiting = VecDeque::new();
         self.bytes = 0;
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
     }
 }
 
@@ -120,7 +115,7 @@ mod tests {
         let bounds = Bounds { count: 1, bytes: 100 };
         let mut outbox = Outbox::default();
         outbox.push(pong(), &bounds).unwrap();
-        assert!(!outbox.push_last(Outgoing::Close(Close::Slow)));
+        outbox.push_last(Outgoing::Close(Close::Slow));
         outbox.pop();
         assert!(matches!(outbox.pop(), Some(Outgoing::Close(Close::Slow))));
     }

@@ -9,7 +9,7 @@ use realtime_core::command::Hello;
 use realtime_core::effect;
 use realtime_core::id::{ProjectId, UserId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity};
-use realtime_core::limit::{Keyed, Network, Rate};
+use realtime_core::limit::{Keyed, Network, Rate, Visit};
 use realtime_core::origin::host_of;
 use realtime_core::project::Project;
 use realtime_core::refusal::{Refusal, RefusalKind};
@@ -30,14 +30,12 @@ pub struct AddressLimits {
 /// The door of a node, shared by its shards.
 pub struct Admission {
     directory: Arc<dyn Directory>,
-    connects: Option<Mutex<Keyed<(Network, String)>>>,
+    connects: Option<Mutex<Keyed<Visit>>>,
     failures: Option<Mutex<Keyed<Network>>>,
 }
 
 /// Addresses whose limits are remembered, at most.
 const MAX_ADDRESSES: usize = 200_000;
-/// Of a path, this many bytes count for the limit by path, so that long paths do not cost memory.
-const MAX_PATH: usize = 128;
 
 impl fmt::Debug for Admission {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,14 +134,14 @@ impl Admission {
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {
-        let found = self.directory.project(id).await.map_err(|error| refusal_of(error, "look up a project"))?;
+        let found =
+            self.directory.project(id).await.map_err(|error| refusal_of(error, "look up a project"))?;
         found.ok_or_else(|| Refusal::policy("Missing or unknown project ID"))
     }
 
     fn count_connect(&self, hello: &Hello) -> Result<(), Refusal> {
         let Some(connects) = &self.connects else { return Ok(()) };
-        let path = hello.path.chars().take(MAX_PATH).collect();
-        let key = (Network::from(hello.address), path);
+        let key = Visit::new(hello.address, &hello.path);
         if connects.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now()) {
             return Ok(());
         }
@@ -179,7 +177,10 @@ fn refusal_of(error: DirectoryError, doing: &'static str) -> Refusal {
         DirectoryError::Refused(refusal) => refusal,
         DirectoryError::Unavailable { .. } => {
             warn!(%error, doing, "the directory cannot answer");
-            Refusal::new(RefusalKind::Unavailable, "The directory cannot answer at the moment. Try again later.")
+            Refusal::new(
+                RefusalKind::Unavailable,
+                "The directory cannot answer at the moment. Try again later.",
+            )
         }
     }
 }

@@ -1,3 +1,14 @@
 //! The wiring of the realtime event server: ways in, sources of events, directories of identities.
+//!
+//! A [`node::Node`] has shards, each a thread with an engine of `realtime-core`. Clients come in by a [`transport`] and
+//! hold a [`peer::Peer`]; events come from a [`bus`]; who somebody is says a [`directory`], behind [`admission`].
 
+pub mod admission;
+pub mod bus;
 pub mod directory;
+pub mod http;
+mod listener;
+pub mod node;
+pub mod peer;
+pub mod shard;
+pub mod transport;

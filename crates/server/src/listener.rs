@@ -70,7 +70,10 @@ fn prepare(stream: TcpStream, address: SocketAddr) -> Option<std::net::TcpStream
     if let Err(error) = set {
         debug!(%address, %error, "could not set up a client's socket");
     }
-    stream.into_std().inspect_err(|error| debug!(%address, %error, "a client was lost on its way to a shard")).ok()
+    stream
+        .into_std()
+        .inspect_err(|error| debug!(%address, %error, "a client was lost on its way to a shard"))
+        .ok()
 }
 
 #[cfg(target_os = "linux")]

@@ -93,6 +93,33 @@ impl Peer {
             if let Some(next) = self.try_next() {
                 return next;
             }
+            self.ready().await;
+        }
+    }
+
+    /// Waits until there may be something to send. May be dropped at any time.
+    pub async fn ready(&self) {
+        match &self.link {
+            Link::Open { woken, .. } => woken.notified().await,
+            Link::Refused(words) if words.is_empty() => std::future::pending().await,
+            Link::Refused(_) => {}
+        }
+    }
+
+    /// Waits until the engine has ended the connection, for a client that takes nothing any more, and tells how.
+    pub async fn ended(&mut self) -> Next {
+        loop {
+            let is_closing = match &self.link {
+                Link::Open { id, .. } => self.shard.step(|engine| engine.is_closing(*id)),
+                Link::Refused(_) => true,
+            };
+            if is_closing {
+                while let Some(next) = self.try_next() {
+                    if matches!(next, Next::Close { .. }) {
+                        return next;
+                    }
+                }
+            }
             match &self.link {
                 Link::Open { woken, .. } => woken.notified().await,
                 Link::Refused(_) => std::future::pending().await,
@@ -124,11 +151,6 @@ impl Peer {
                 return Some(Next::Message { message, event });
             }
         }
-    }
-
-    /// How the codec closes for a reason that the transport found itself.
-    pub fn close_for(&self, close: &Close) -> (u16, Cow<'static, str>) {
-        self.codec.close(close)
     }
 }
 

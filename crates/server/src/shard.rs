@@ -124,7 +124,10 @@ impl fmt::Debug for Shard {
 }
 
 /// Starts a shard on a thread of its own. `serve` is called for each accepted client, on that thread.
-pub(crate) fn start<S>(parts: ShardParts, serve: S) -> std::io::Result<(ShardInbox, std::thread::JoinHandle<()>)>
+pub(crate) fn start<S>(
+    parts: ShardParts,
+    serve: S,
+) -> std::io::Result<(ShardInbox, std::thread::JoinHandle<()>)>
 where
     S: Fn(Client, Shard) + Send + 'static,
 {

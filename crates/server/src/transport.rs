@@ -8,7 +8,6 @@ use std::fmt::Debug;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
@@ -58,6 +57,4 @@ pub struct Settings {
     pub trusted_headers: Vec<HeaderName>,
     /// A client's message in bytes, framing included; a larger one ends the connection. Appwrite: 64,000.
     pub max_message: usize,
-    /// How long the kernel may take none of a message before the client counts as gone.
-    pub write_timeout: Duration,
 }

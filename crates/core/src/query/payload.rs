@@ -63,3 +63,33 @@ impl Payload {
         Some(list.into_iter().enumerate().map(|(index, raw)| (index.to_string(), attribute(raw))).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_parsed_before_it_is_asked_for() {
+        let payload = Payload::new(Bytes::from_static(br#"{"a":1,"b":2}"#));
+        assert!(payload.attributes.get().is_none());
+        assert_eq!(payload.attribute("a"), Some(&Value::from(1)));
+        let unread =
+            |name: &str| payload.attributes().and_then(|all| all.get(name)).map(|b| b.value.get().is_none());
+        assert_eq!((unread("a"), unread("b"), unread("c")), (Some(false), Some(true), None));
+    }
+
+    #[test]
+    fn the_text_stays_as_it_came() {
+        let text = Bytes::from_static(b" { \"a\" : 1.0 }\n");
+        let payload = Payload::new(text.clone());
+        assert_eq!(payload.attribute("a"), Some(&Value::from(1.0)));
+        assert_eq!(payload.as_bytes(), &text);
+    }
+
+    #[test]
+    fn a_list_has_its_indices_for_keys() {
+        let payload = Payload::new(Bytes::from_static(b"[7,8]"));
+        assert_eq!(payload.attribute("1"), Some(&Value::from(8)));
+        assert_eq!(payload.attribute("01"), None);
+    }
+}

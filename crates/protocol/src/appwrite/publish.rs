@@ -172,6 +172,28 @@ enum What {
 }
 
 /// Reads a body. Payloads are kept byte for byte and share the body's bytes.
+///
+/// ```
+/// # use bytes::Bytes;
+/// # use realtime_core::id::{EventId, ProjectId};
+/// # use realtime_protocol::appwrite::publish::{self, Stamp};
+/// # use realtime_protocol::appwrite::system_event::{Context, Outcome};
+/// let body = Bytes::from_static(br#"{
+///     "event": "databases.main.collections.posts.documents.p1.update",
+///     "payload": {"$id": "p1", "$permissions": ["read(\"user:U\")"]}
+/// }"#);
+/// let publications = publish::parse(&body)?;
+///
+/// let (project, id) = (ProjectId::from("blog"), EventId::from("e1"));
+/// let context = Context { project: &project, team: None, legacy_channels: true };
+/// let stamp = Stamp { timestamp: "2026-08-21T10:15:30.123+00:00", id: &id };
+/// for publication in &publications {
+///     let Outcome::Published(envelopes) = publication.envelopes(&context, &stamp)? else { continue };
+///     assert_eq!(envelopes[0].roles[0].as_str(), "user:U");
+///     assert!(envelopes[0].channels.iter().any(|channel| channel == "collections.posts.documents"));
+/// }
+/// # Ok::<(), publish::PublishError>(())
+/// ```
 pub fn parse(body: &Bytes) -> Result<Vec<Publication>, PublishError> {
     let fault = |reason: String| PublishError::Body { reason };
     let whole: &RawValue = serde_json::from_slice(body).map_err(|error| fault(error.to_string()))?;

@@ -12,6 +12,7 @@ pub mod name;
 
 use std::collections::{BTreeMap, HashSet};
 
+use realtime_core::event::Event;
 use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::role::Role;
 
@@ -157,6 +158,18 @@ pub fn derive(event: &SystemEvent<'_>, context: &Context<'_>) -> Result<Outcome<
         permissions_changed: route.permissions_changed,
         user,
     }))
+}
+
+/// The presence that an event of the bus says is gone, so that its connection need not remove it again. The id comes
+/// from the payload, never from the name.
+pub fn deleted_presence(event: &Event) -> Option<String> {
+    let name = event.name.as_ref()?;
+    if !(name.starts_with("presences.") && name.ends_with(".delete")) {
+        return None;
+    }
+    let payload = std::str::from_utf8(event.payload.as_bytes()).ok()?;
+    let facts = Facts::of(payload).ok()?;
+    facts.id("$id").filter(|id| !id.is_empty()).map(ToOwned::to_owned)
 }
 
 fn heard_on(route: &Route, legacy_channels: bool) -> Vec<String> {

@@ -138,7 +138,9 @@ mod tests {
         let permit = begin_new(&idempotency, "k", now);
         assert!(matches!(idempotency.begin_at(&project(), "k", b"body", now), Begun::UnderWay));
         permit.finish(Bytes::from_static(b"answer"));
-        assert!(matches!(idempotency.begin_at(&project(), "k", b"body", now), Begun::Done(a) if a == "answer"));
+        assert!(
+            matches!(idempotency.begin_at(&project(), "k", b"body", now), Begun::Done(a) if a == "answer")
+        );
         assert!(matches!(idempotency.begin_at(&project(), "k", b"other", now), Begun::Other));
         assert!(matches!(idempotency.begin_at(&ProjectId::from("q"), "k", b"body", now), Begun::New(_)));
     }

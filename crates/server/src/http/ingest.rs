@@ -19,7 +19,8 @@ use realtime_protocol::appwrite::publish::{self, PublishError, Stamp};
 use realtime_protocol::appwrite::system_event::{Context, Outcome};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tracing::{debug, warn};
+use tokio::runtime::Handle;
+use tracing::{debug, error, warn};
 use utoipa::ToSchema;
 
 use super::full;
@@ -39,8 +40,17 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const MAX_IDEMPOTENCY_KEY: usize = 255;
 
 /// Takes events from backends and gives them to the bus.
+///
+/// Only the bytes of a request are read on the shard that it came in by; all the work is done in the background, so that
+/// a large batch does not keep the shard's clients waiting.
 #[derive(Debug)]
 pub struct Ingest {
+    inner: Arc<Inner>,
+    background: Handle,
+}
+
+#[derive(Debug)]
+struct Inner {
     admission: Arc<Admission>,
     bus: Arc<dyn Bus>,
     idempotency: Idempotency,
@@ -79,8 +89,9 @@ pub struct PublishedEvent {
 
 impl Ingest {
     /// Publishing to a bus, for keys that the admission's directory knows.
-    pub fn new(admission: Arc<Admission>, bus: Arc<dyn Bus>, settings: Settings) -> Self {
-        Self { admission, bus, idempotency: Idempotency::default(), settings }
+    pub fn new(admission: Arc<Admission>, bus: Arc<dyn Bus>, settings: Settings, background: Handle) -> Self {
+        let idempotency = Idempotency::default();
+        Self { inner: Arc::new(Inner { admission, bus, idempotency, settings }), background }
     }
 
     /// Carries a request out. Nothing of it is published if any event in it is wrong.
@@ -90,40 +101,63 @@ impl Ingest {
         address: IpAddr,
     ) -> Result<Response<Body>, Problem> {
         let (parts, body) = request.into_parts();
-        let address = hello::client_address(&parts.headers, address, &self.settings.trusted_headers);
-        let project = self.authorize(&parts.headers, address).await?;
-        let body = self.read(body).await?;
-        let Some(key) = idempotency_key(&parts.headers)? else {
-            let published = self.publish_all(&project, &body, mint).await?;
-            return Ok(full(StatusCode::OK, "application/json", published));
+        let trusted = &self.inner.settings.trusted_headers;
+        let address = hello::client_address(&parts.headers, address, trusted);
+        let key = idempotency_key(&parts.headers)?;
+        let headers = parts.headers;
+        let project = self.run(|inner| async move { inner.authorize(&headers, address).await }).await?;
+        let body = read(body, self.inner.settings.max_body).await?;
+        let answer =
+            self.run(|inner| async move { inner.publish(&project, key.as_deref(), &body).await }).await?;
+        Ok(full(StatusCode::OK, "application/json", answer))
+    }
+
+    /// Does work in the background.
+    async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let task = self.background.spawn(work(Arc::clone(&self.inner)));
+        task.await.unwrap_or_else(|error| {
+            error!(%error, "publishing failed unexpectedly");
+            let text = "The request could not be carried out.";
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", text))
+        })
+    }
+}
+
+impl Inner {
+    /// Publishes a request's events once, however often it is sent.
+    async fn publish(&self, project: &Project, key: Option<&str>, body: &Bytes) -> Result<Bytes, Problem> {
+        let Some(key) = key else {
+            return self.publish_all(project, body, mint).await;
         };
-        let permit = match self.idempotency.begin(&project.id, &key, &body) {
+        let permit = match self.idempotency.begin(&project.id, key, body) {
             Begun::New(permit) => permit,
-            Begun::Done(answer) => return Ok(full(StatusCode::OK, "application/json", answer)),
+            Begun::Done(answer) => return Ok(answer),
             Begun::UnderWay => {
-                return Err(Problem::new(
-                    StatusCode::CONFLICT,
-                    "Already under way",
-                    "A request with this idempotency key is being carried out. Try again in a moment.",
-                )
-                .retry_after(1));
+                let text = "A request with this idempotency key is being carried out. Try again in a moment.";
+                return Err(Problem::new(StatusCode::CONFLICT, "Already under way", text).retry_after(1));
             }
             Begun::Other => {
+                let text =
+                    "This idempotency key came with another body before. Use a new key for each request.";
                 return Err(Problem::new(
                     StatusCode::UNPROCESSABLE_ENTITY,
                     "Idempotency key used twice",
-                    "This idempotency key came with another body before. Use a new key for each request.",
+                    text,
                 ));
             }
         };
-        let id = |item| derived_id(&project.id, &key, item);
-        let published = self.publish_all(&project, &body, id).await?;
-        permit.finish(published.clone());
-        Ok(full(StatusCode::OK, "application/json", published))
+        let answer = self.publish_all(project, body, |item| derived_id(&project.id, key, item)).await?;
+        permit.finish(answer.clone());
+        Ok(answer)
     }
 
     async fn authorize(&self, headers: &HeaderMap, address: IpAddr) -> Result<Arc<Project>, Problem> {
-        let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text =
+            |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let (project, key) = (text(&PROJECT), text(&KEY));
         if project.is_empty() || key.is_empty() {
             return Err(Problem::new(
@@ -147,23 +181,6 @@ impl Ingest {
         Ok(project)
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, Problem> {
-        let limit = self.settings.max_body;
-        match Limited::new(body, limit).collect().await {
-            Ok(body) => Ok(body.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "Body too large",
-                format!("A request may have {limit} bytes. Send the events in smaller batches."),
-            )),
-            Err(error) => Err(Problem::new(
-                StatusCode::BAD_REQUEST,
-                "Body incomplete",
-                format!("The request's body could not be read: {error}."),
-            )),
-        }
-    }
-
     /// Publishes every event of a body, and tells so in JSON.
     async fn publish_all(
         &self,
@@ -179,10 +196,12 @@ impl Ingest {
         };
         let mut envelopes: Vec<Envelope> = Vec::new();
         let mut events = Vec::new();
-        for (item, publication) in publish::parse(body).map_err(wrong_body)?.iter().enumerate() {
+        for (item, publication) in
+            publish::parse(body).map_err(|error| wrong_body(&error))?.iter().enumerate()
+        {
             let id = id(item);
             let outcome = publication.envelopes(&context, &Stamp { timestamp: &timestamp, id: &id });
-            let (published, reason) = match outcome.map_err(wrong_body)? {
+            let (published, reason) = match outcome.map_err(|error| wrong_body(&error))? {
                 Outcome::Published(made) => {
                     envelopes.extend(made);
                     (true, None)
@@ -207,6 +226,23 @@ impl Ingest {
         answer.map(Bytes::from).map_err(|error| {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", error.to_string())
         })
+    }
+}
+
+/// The whole body, if it is not too large.
+async fn read(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "Body too large",
+            format!("A request may have {limit} bytes. Send the events in smaller batches."),
+        )),
+        Err(error) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "Body incomplete",
+            format!("The request's body could not be read: {error}."),
+        )),
     }
 }
 
@@ -246,7 +282,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn wrong_body(error: PublishError) -> Problem {
+fn wrong_body(error: &PublishError) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "Event not accepted", format!("{error}. Nothing was published."))
 }
 

@@ -33,7 +33,10 @@ impl Problem {
     /// Something is there, but not for this method.
     pub fn method_not_allowed(allowed: &'static str) -> Self {
         let detail = format!("Use {allowed}.");
-        Self { allow: Some(allowed), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail) }
+        Self {
+            allow: Some(allowed),
+            ..Self::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+        }
     }
 
     /// The same, with the advice to try again after this many seconds.

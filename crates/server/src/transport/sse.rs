@@ -10,7 +10,8 @@ use std::convert::Infallible;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, VARY,
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE,
+    ORIGIN, VARY,
 };
 use http::{HeaderName, HeaderValue, Method, Request, Response};
 use http_body_util::StreamBody;

@@ -42,10 +42,9 @@ fn fault(value: &Value) -> PublishError {
 
 /// The field that is wrong in a body of one event.
 fn faulty_field(value: &Value) -> &'static str {
-    match fault(value) {
-        PublishError::Item { item: 0, field, .. } => field,
-        other => panic!("{other:?}"),
-    }
+    let error = fault(value);
+    let PublishError::Item { item: 0, field, .. } = error else { panic!("{error:?}") };
+    field
 }
 
 #[test]

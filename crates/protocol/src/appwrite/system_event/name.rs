@@ -14,8 +14,11 @@ use super::facts::Facts;
 use super::kind::{self, Kind};
 use crate::appwrite::permission::{self, PermissionError, shortened};
 
-/// The longest name, in bytes; bounds the number of readings. Three of Appwrite's ids with their kinds need 160.
+/// The longest name, in bytes. Three of Appwrite's ids with their kinds need 160.
 pub const MAX_NAME_BYTES: usize = 512;
+
+/// The most dots in a name written out; bounds the number of readings. Patterns have no such limit.
+pub const MAX_DOTS: usize = 64;
 
 /// The deepest nesting of resources in Appwrite's names.
 const MAX_LEVELS: usize = 3;
@@ -48,6 +51,14 @@ pub enum NameError {
     TooLong {
         /// Its length.
         bytes: usize,
+    },
+    /// More than [`MAX_DOTS`].
+    #[error(
+        "the event name has {dots} dots; at most {MAX_DOTS} are taken, so write it as a pattern and its ids in `params`"
+    )]
+    TooManyDots {
+        /// How many.
+        dots: usize,
     },
     /// No event of Appwrite's is called that.
     #[error(
@@ -115,7 +126,9 @@ pub(super) struct Claims<'a> {
 
 /// A place where an id stands, and the id.
 struct Claim<'a> {
-    source: String,
+    /// `params.`, `payload.`, or the whole place.
+    place: &'static str,
+    key: &'static str,
     id: &'a str,
 }
 
@@ -172,6 +185,10 @@ impl EventName {
         if !name.chars().all(permission::is_id_char) {
             return Err(unknown());
         }
+        let dots = name.matches('.').count();
+        if dots > MAX_DOTS {
+            return Err(NameError::TooManyDots { dots });
+        }
         let cut = Cut::of(name);
         let root = cut.segment(0).and_then(kind::find).filter(|kind| kind.root).ok_or_else(unknown)?;
 
@@ -183,7 +200,7 @@ impl EventName {
                 Some(claim) => {
                     contradicted.get_or_insert_with(|| NameError::Contradicted {
                         name: shortened(name),
-                        source_of_id: claim.source,
+                        source_of_id: format!("{}{}", claim.place, claim.key),
                         id: shortened(claim.id),
                         pattern: reading.pattern(),
                     });
@@ -213,54 +230,51 @@ impl<'a> Claims<'a> {
 
     /// The first claim that the reading contradicts.
     fn contradicting(&self, reading: &Reading<'_>) -> Option<Claim<'a>> {
-        (0..reading.path.len()).find_map(|level| {
-            let (_, id) = reading.path.get(level)?;
-            self.about(reading, level).into_iter().find(|claim| claim.id != *id)
-        })
-    }
-
-    /// Whether every dotted id of a reading that contradicts nothing is also backed by something.
-    fn confirm(&self, reading: &Reading<'_>) -> bool {
         reading
             .path
             .iter()
             .enumerate()
-            .all(|(level, (_, id))| !id.contains('.') || !self.about(reading, level).is_empty())
+            .find_map(|(level, (kind, id))| self.about(reading, level, kind).find(|claim| claim.id != *id))
+    }
+
+    /// Whether every dotted id of a reading that contradicts nothing is also backed by something.
+    fn confirm(&self, reading: &Reading<'_>) -> bool {
+        let backed = |level, kind| self.about(reading, level, kind).next().is_some();
+        reading.path.iter().enumerate().all(|(level, (kind, id))| !id.contains('.') || backed(level, kind))
     }
 
     /// What is known of the id at a level of a reading.
-    fn about(&self, reading: &Reading<'_>, level: usize) -> Vec<Claim<'a>> {
-        let mut claims = Vec::new();
-        let Some((kind, _)) = reading.path.get(level) else { return claims };
-        for param in kind.params {
-            if let Some(id) = self.params.get(*param) {
-                claims.push(Claim { source: format!("params.{param}"), id });
-            }
-        }
-        if kind.name == "users"
-            && let Some(user) = self.user
-        {
-            claims.push(Claim { source: "userId".to_owned(), id: user.as_str() });
-        }
-        if kind.name == "projects" {
-            claims.push(Claim { source: "the project".to_owned(), id: self.project.as_str() });
-        }
-        let own = level + 1 == reading.path.len();
+    fn about(
+        &self,
+        reading: &Reading<'_>,
+        level: usize,
+        kind: &'static Kind,
+    ) -> impl Iterator<Item = Claim<'a>> {
+        let params = kind
+            .params
+            .iter()
+            .filter_map(|key| Some(Claim { place: "params.", key, id: self.params.get(*key)? }));
+        let beside = match kind.name {
+            "users" => self.user.map(|user| Claim { place: "userId", key: "", id: user.as_str() }),
+            "projects" => Some(Claim { place: "the project", key: "", id: self.project.as_str() }),
+            _ => None,
+        };
         // A document's fields are its owner's to name: only Appwrite's, which begin with `$`, say whose it is.
         let free_form = reading.path.last().is_some_and(|(leaf, _)| leaf.free_form);
-        let keys: &[&str] = if own && Action::parse(reading.action).is_some() {
-            &["$id"]
-        } else if own && kind.name != "users" {
-            &[]
-        } else {
-            kind.payload_keys
-        };
-        for key in keys.iter().filter(|key| !free_form || key.starts_with('$')) {
-            if let Some(id) = self.facts.id(key) {
-                claims.push(Claim { source: format!("payload.{key}"), id });
-            }
-        }
-        claims
+        let payload = self
+            .payload_keys(reading, level, kind)
+            .iter()
+            .filter(move |key| !free_form || key.starts_with('$'))
+            .filter_map(|key| Some(Claim { place: "payload.", key, id: self.facts.id(key)? }));
+        params.chain(beside).chain(payload)
+    }
+
+    /// Where the payload tells the id at a level: under `$id` if it is the resource that the event happened to.
+    fn payload_keys(&self, reading: &Reading<'_>, level: usize, kind: &Kind) -> &'static [&'static str] {
+        let is_subject = level + 1 == reading.path.len();
+        // The payload of `users.U.sessions.delete` is a session, and that of `projects.P.ping` may be anything.
+        let happened_to_subject = Action::parse(reading.action).is_some();
+        if is_subject && happened_to_subject { &["$id"] } else { kind.payload_keys }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Every event family against the channels, roles, names and counts that Appwrite gives it.
 
+mod dotted_ids;
+mod seed_channels;
+
 use std::collections::BTreeMap;
 
-use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -161,6 +163,16 @@ fn is_ambiguous(result: &Result<Outcome<Derivation>, DeriveError>) -> bool {
 
 fn is_contradicted(result: &Result<Outcome<Derivation>, DeriveError>) -> bool {
     matches!(result, Err(DeriveError::Name(NameError::Contradicted { .. })))
+}
+
+fn assert_heard(event: &Given, channel: &str) {
+    let channels = event.channels();
+    assert!(channels.iter().any(|heard| heard == channel), "{} is heard on {channels:?}", event.name);
+}
+
+fn assert_not_heard(event: &Given, channel: &str) {
+    let channels = event.channels();
+    assert!(channels.iter().all(|heard| heard != channel), "{} is heard on {channels:?}", event.name);
 }
 
 // --- accounts ---------------------------------------------------------------------------------------------------------
@@ -386,6 +398,17 @@ fn a_document_of_the_newer_databases_has_six_channels_and_twenty_two_names() {
         assert_eq!(events.len(), 22);
         assert!(events.iter().all(|name| name.starts_with(family)));
     }
+}
+
+#[test]
+fn three_ids_become_stars_in_appwrites_order() {
+    let event =
+        given("documentsdb.D.collections.C.documents.X.create", &json!({"$id": "X"})).readable_by("any");
+    let ids = |name: &String| name.split('.').skip(1).step_by(2).take(3).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        event.events().iter().take(8).map(ids).collect::<Vec<_>>(),
+        ["D C X", "* * *", "D * X", "* * X", "* C X", "D C *", "* C *", "D * *"]
+    );
 }
 
 #[test]
@@ -699,333 +722,25 @@ fn a_presence_has_four_channels_and_four_names_and_its_own_readers() {
 }
 
 #[test]
+fn only_a_deleted_presence_with_an_id_is_gone() {
+    let gone = |name: &str, payload: &str| {
+        let message = format!(
+            r#"{{"project":"P","roles":["any"],"data":{{"events":["{name}"],"channels":["presences"],"payload":{payload}}}}}"#
+        );
+        deleted_presence(&crate::appwrite::envelope::decode(&message.into()).unwrap())
+    };
+    assert_eq!(gone("presences.R.delete", r#"{"$id":"R.1"}"#), Some("R.1".to_owned()));
+    assert_eq!(gone("presences.R.update", r#"{"$id":"R"}"#), None);
+    assert_eq!(gone("users.R.delete", r#"{"$id":"R"}"#), None);
+    for payload in [r#"{"$id":""}"#, r#"{"$id":7}"#, "{}", "[]"] {
+        assert_eq!(gone("presences.R.delete", payload), None, "{payload}");
+    }
+}
+
+#[test]
 fn the_console_project_publishes_presences_alone() {
     let user = given("users.U.update", &json!({"$id": "U"})).project("console");
     assert_eq!(user.silence(), Unpublished::ConsoleProject);
     let presence = given("presences.R.upsert", &json!({"$id": "R"})).readable_by("users").project("console");
     assert_eq!(presence.audiences(), ["console: users"]);
-}
-
-// --- the first Realtime's channels ------------------------------------------------------------------------------------
-
-fn assert_heard(event: &Given, channel: &str) {
-    let channels = event.channels();
-    assert!(channels.iter().any(|heard| heard == channel), "{} is heard on {channels:?}", event.name);
-}
-
-fn assert_not_heard(event: &Given, channel: &str) {
-    let channels = event.channels();
-    assert!(channels.iter().all(|heard| heard != channel), "{} is heard on {channels:?}", event.name);
-}
-
-fn collection(family: &str, action: &str) -> Given {
-    let kind = if family == "tablesdb" { "tables" } else { "collections" };
-    given(
-        &format!("{family}.D.{kind}.C.{action}"),
-        &json!({"$id": "C", "databaseId": "D", "$permissions": [r#"read("users")"#, r#"create("any")"#]}),
-    )
-    .legacy()
-}
-
-fn function(action: &str) -> Given {
-    given(&format!("functions.F.{action}"), &json!({"$id": "F"})).readable_by("team:T").legacy()
-}
-
-#[test]
-fn seed_channel_account_receives_all_events_of_the_users_account() {
-    for (name, id) in [
-        ("users.U.update.name", "U"),
-        ("users.U.create", "U"),
-        ("users.U.delete", "U"),
-        ("users.U.sessions.S.create", "S"),
-        ("users.U.recovery.S.create", "S"),
-        ("users.U.verification.S.update", "S"),
-    ] {
-        let payload = if id == "U" { json!({"$id": id}) } else { json!({"$id": id, "userId": "U"}) };
-        let event = given(name, &payload).legacy();
-        assert_heard(&event, "account");
-        assert_eq!(event.audiences(), ["P: user:U"]);
-    }
-}
-
-#[test]
-fn seed_channel_collections_receives_created_updated_and_deleted_collections() {
-    for family in ["databases", "tablesdb", "documentsdb", "vectorsdb"] {
-        for action in ["create", "update", "delete"] {
-            let event = collection(family, action);
-            assert_heard(&event, "collections");
-            assert_eq!(event.audiences(), ["P: users"]);
-        }
-    }
-    assert_not_heard(&document("create").legacy(), "collections");
-}
-
-#[test]
-fn seed_channel_collections_id_receives_that_collection() {
-    assert_eq!(collection("databases", "update").channels(), ["collections", "collections.C"]);
-    assert_not_heard(&collection("databases", "update"), "collections.OTHER");
-    assert_not_heard(&document("update").legacy(), "collections.C");
-}
-
-#[test]
-fn seed_channel_collections_id_documents_receives_documents_of_that_collection() {
-    for action in ["create", "update", "upsert", "delete"] {
-        assert_heard(&document(action).legacy(), "collections.C.documents");
-        assert_heard(&row(action).legacy(), "collections.C.documents");
-    }
-    assert_not_heard(&collection("databases", "create"), "collections.C.documents");
-}
-
-#[test]
-fn seed_channel_documents_receives_any_document() {
-    assert_heard(&document("create").legacy(), "documents");
-    assert_heard(&row("delete").legacy(), "documents");
-}
-
-#[test]
-fn seed_channel_documents_id_receives_that_document() {
-    assert_heard(&document("update").legacy(), "documents.X");
-    assert_not_heard(&document("update").legacy(), "documents.C");
-}
-
-#[test]
-fn seed_channel_files_receives_any_file() {
-    assert_heard(&file("create").legacy(), "files");
-}
-
-#[test]
-fn seed_channel_files_id_receives_that_file() {
-    assert_heard(&file("delete").legacy(), "files.F");
-    assert_not_heard(&file("delete").legacy(), "files.B");
-}
-
-#[test]
-fn seed_channel_functions_receives_any_function_event() {
-    for event in [function("create"), function("delete"), execution("create").legacy()] {
-        assert_heard(&event, "functions");
-    }
-    assert_eq!(function("update").audiences(), ["P: team:T"]);
-}
-
-#[test]
-fn seed_channel_functions_id_receives_that_function() {
-    assert_heard(&function("update"), "functions.F");
-    assert_heard(&execution("update").legacy(), "functions.F");
-    assert_not_heard(&function("update"), "functions.OTHER");
-}
-
-#[test]
-fn seed_channel_functions_executions_receives_any_execution() {
-    assert_heard(&execution("create").legacy(), "functions.executions");
-    assert_not_heard(&function("create"), "functions.executions");
-}
-
-#[test]
-fn seed_channel_functions_executions_id_receives_that_execution() {
-    assert_heard(&execution("update").legacy(), "functions.executions.E");
-    assert_not_heard(&execution("update").legacy(), "functions.executions.F");
-}
-
-#[test]
-fn legacy_channels_come_after_todays_and_change_none_of_them() {
-    for event in [document("create"), row("update"), file("delete"), execution("update")] {
-        let modern = event.channels();
-        let legacy = event.clone().legacy().channels();
-        assert!(legacy.len() > modern.len());
-        assert!(legacy.starts_with(&modern), "{legacy:?}");
-        assert_eq!(event.clone().legacy().audiences(), event.audiences());
-    }
-}
-
-#[test]
-fn legacy_channels_add_no_reader_to_a_collection_or_function_without_permissions() {
-    assert_eq!(collection("databases", "create").permissions(&[]).silence(), Unpublished::NoReaders);
-    assert_eq!(function("create").permissions(&[]).silence(), Unpublished::NoReaders);
-}
-
-// --- ids with dots ----------------------------------------------------------------------------------------------------
-
-#[test]
-fn a_dotted_user_hears_of_himself_and_nobody_else_does() {
-    for event in [
-        given("users.john.doe.update", &json!({"$id": "john.doe"})),
-        given("users.john.doe.update.name", &json!({"$id": "john.doe"})),
-        given("users.john.doe.update", &json!({})).user("john.doe"),
-        given("users.john.doe.update", &json!({})).param("userId", "john.doe"),
-        given("users.[userId].update.name", &json!({"$id": "x"})).param("userId", "john.doe"),
-        given("users.john.doe.sessions.s.1.create", &json!({"$id": "s.1", "userId": "john.doe"})),
-    ] {
-        assert_eq!(event.audiences(), ["P: user:john.doe"], "{}", event.name);
-        assert_heard(&event, "account.john.doe");
-        assert_eq!(event.published().user, Some(UserId::from("john.doe")));
-    }
-}
-
-#[test]
-fn a_dotted_id_that_nothing_confirms_is_refused_with_the_pattern_as_the_way_out() {
-    let result = given("users.john.doe.update", &json!({})).derive();
-    assert!(is_ambiguous(&result));
-    assert!(result.unwrap_err().to_string().contains("users.[userId].update"));
-    assert!(is_ambiguous(&given("users.a.sessions.b.create", &json!({})).derive()));
-    let two_splits = given(
-        "databases.a.collections.b.collections.c.documents.x.create",
-        &json!({"$id": "x", "$permissions": [r#"read("any")"#]}),
-    );
-    assert!(is_ambiguous(&two_splits.derive()));
-}
-
-#[test]
-fn a_name_that_contradicts_the_payload_is_refused() {
-    for event in [
-        given("users.john.update", &json!({"$id": "john.doe"})),
-        given("users.john.doe.update", &json!({"$id": "john"})),
-        given("databases.D.collections.C.documents.X.create", &json!({"$id": "X", "$collectionId": "other"})),
-        given("buckets.B.files.F.create", &json!({"$id": "F", "bucketId": "other"})),
-        given("teams.T.memberships.M.create", &json!({"$id": "M", "teamId": "other"})),
-        given("functions.F.executions.E.create", &json!({"$id": "E", "functionId": "other"})),
-    ] {
-        assert!(is_contradicted(&event.derive()), "{} {:?}", event.name, event.derive());
-    }
-}
-
-#[test]
-fn a_documents_own_fields_say_nothing_of_its_ids() {
-    let event = given(
-        "databases.D.collections.C.documents.X.create",
-        &json!({"$id": "X", "databaseId": "mine", "collectionId": "mine", "userId": "mine"}),
-    );
-    assert_eq!(event.readable_by("any").channels(), with_twins(&DOCUMENT_BASE, "create"));
-}
-
-#[test]
-fn a_payload_that_names_its_id_twice_is_refused() {
-    let mut event = document("create");
-    event.payload = r#"{"$id":"X","$id":"Y"}"#.to_owned();
-    assert!(matches!(event.derive(), Err(DeriveError::Payload { .. })));
-}
-
-#[test]
-fn an_id_that_would_make_another_role_is_refused() {
-    for id in ["T/owner", "", "*", "a b", "a\"b", "[x]"] {
-        let event = given("teams.[teamId].update", &json!({})).param("teamId", id);
-        assert!(event.derive().is_err(), "{id}");
-    }
-    assert!(given("teams.T/owner.update", &json!({"$id": "T/owner"})).derive().is_err());
-    assert!(given("users.*.update", &json!({"$id": "*"})).derive().is_err());
-}
-
-#[test]
-fn names_out_of_form_are_refused() {
-    let long = format!("users.{}.update", "x".repeat(name::MAX_NAME_BYTES));
-    for name in [
-        "",
-        ".",
-        "users",
-        "users.U",
-        "users..update",
-        "users.U.frobnicate",
-        "cats.C.create",
-        "users.[userId]",
-        "users.[userId.update",
-        "users.[userId].update.name.more",
-        "users.U.sessions.[sessionId].create",
-        "[users].U.create",
-        "users.[missing].create",
-        "cats.[userId].create",
-        "users.[userId].a.[userId].b.[userId].c.[userId].create",
-        &long,
-    ] {
-        let result = given(name, &json!({})).param("userId", "U").derive();
-        assert!(matches!(result, Err(DeriveError::Name(_))), "{name} {result:?}");
-    }
-}
-
-/// The families whose ids are cross-checked: kinds with the params that name them, and the key under which a payload
-/// names each.
-const FAMILIES: [(&[(&str, &str)], &[&str]); 9] = [
-    (&[("users", "userId")], &["$id"]),
-    (&[("users", "userId"), ("sessions", "sessionId")], &["userId", "$id"]),
-    (&[("teams", "teamId")], &["$id"]),
-    (&[("teams", "teamId"), ("memberships", "membershipId")], &["teamId", "$id"]),
-    (
-        &[("databases", "databaseId"), ("collections", "collectionId"), ("documents", "documentId")],
-        &["$databaseId", "$collectionId", "$id"],
-    ),
-    (
-        &[("tablesdb", "databaseId"), ("tables", "tableId"), ("rows", "rowId")],
-        &["$databaseId", "$tableId", "$id"],
-    ),
-    (&[("buckets", "bucketId"), ("files", "fileId")], &["bucketId", "$id"]),
-    (&[("functions", "functionId"), ("executions", "executionId")], &["functionId", "$id"]),
-    (&[("presences", "presenceId")], &["$id"]),
-];
-
-fn dotted_id() -> impl Strategy<Value = String> {
-    let word = prop::sample::select(vec![
-        "a",
-        "b",
-        "john",
-        "create",
-        "update",
-        "sessions",
-        "memberships",
-        "collections",
-        "documents",
-        "tables",
-        "rows",
-        "files",
-        "executions",
-        "users",
-        "name",
-        "",
-    ]);
-    prop::collection::vec(word, 1..6)
-        .prop_map(|words| words.join("."))
-        .prop_filter("not empty", |id| !id.is_empty())
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
-
-    #[test]
-    fn a_name_written_out_is_refused_or_addresses_exactly_what_its_pattern_does(
-        family in prop::sample::select(FAMILIES.to_vec()),
-        ids in prop::collection::vec(dotted_id(), 3),
-        told in prop::collection::vec(any::<bool>(), 3),
-        tail in prop::sample::select(vec!["create", "update", "delete", "update.name"]),
-    ) {
-        let (kinds, keys) = family;
-        let (mut pattern, mut written) = (String::new(), String::new());
-        let mut payload = serde_json::Map::new();
-        let mut event = given("", &json!({})).readable_by("any");
-        for ((((kind, param), key), id), told) in kinds.iter().zip(keys).zip(&ids).zip(&told) {
-            pattern.push_str(&format!("{kind}.[{param}]."));
-            written.push_str(&format!("{kind}.{id}."));
-            event = event.param(param, id);
-            if *told {
-                payload.insert((*key).to_owned(), json!(id));
-            }
-        }
-        event.payload = Value::Object(payload).to_string();
-        let with_pattern = Given { name: pattern + tail, ..event.clone() };
-        let written_out = Given { name: written + tail, params: BTreeMap::new(), ..event };
-
-        let truth = with_pattern.derive();
-        prop_assert!(truth.is_ok());
-        let read = written_out.derive();
-        prop_assert!(read == truth || is_ambiguous(&read), "{} read as {read:?}, not {truth:?}", written_out.name);
-        // All sessions of `a` deleted, or the user `a.sessions`: the payload of the former may be anything.
-        let deleted_sessions = written_out.name.ends_with(".sessions.delete");
-        if told.iter().take(kinds.len()).all(|told| *told) && !deleted_sessions {
-            prop_assert_eq!(&read, &truth, "the payload tells every id of {}", written_out.name);
-        }
-    }
-
-    #[test]
-    fn no_name_and_no_payload_panics(name in "[a-z.*\\[\\]/é]{0,40}|(users|\\.|databases|collections|documents|update|\\[userId\\]){0,9}", payload in ".{0,60}") {
-        let mut event = given(&name, &json!({})).param("userId", "U");
-        let _: Result<_, _> = event.derive();
-        event.payload = payload;
-        let _: Result<_, _> = event.derive();
-    }
 }

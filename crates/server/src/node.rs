@@ -1,0 +1,184 @@
+//! A node: builds every part, starts it, and stops it in reverse order. The only file that names them all.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::http::HeaderName;
+use realtime_core::settings::Settings as EngineSettings;
+use realtime_protocol::codec::Codec;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::admission::{AddressLimits, Admission};
+use crate::bus::{Bus, NodeInbox};
+use crate::directory::Directory;
+use crate::http::dev::Dev;
+use crate::http::health::Health;
+use crate::http::ingest::{self, Ingest};
+use crate::http::{self, Site};
+use crate::listener;
+use crate::shard::{self, Job, ShardInbox, ShardParts};
+use crate::transport;
+
+/// How long the shards may take to end after the last connection was to be closed.
+const LAST_WORDS: Duration = Duration::from_secs(6);
+
+/// Everything about a node that has been decided.
+#[derive(Debug)]
+pub struct Settings {
+    /// Where to listen. Port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Threads that serve clients; at least one.
+    pub shards: usize,
+    /// What every engine is told.
+    pub engine: EngineSettings,
+    /// Limits by address.
+    pub addresses: AddressLimits,
+    /// Headers that name the client's address when a proxy is in front, first match wins.
+    pub trusted_headers: Vec<HeaderName>,
+    /// How conversations are spelled.
+    pub codec: Arc<dyn Codec>,
+    /// A client's message in bytes, framing included.
+    pub max_message: usize,
+    /// A request's line and headers in bytes.
+    pub max_head: usize,
+    /// How long a client may take to send them.
+    pub head_timeout: Duration,
+    /// Publishing over HTTP.
+    pub publish: ingest::Settings,
+    /// Over how long connections are closed when the node stops.
+    pub drain: Duration,
+    /// The page of `realtime dev`.
+    pub dev: Option<Dev>,
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port could not be opened.
+    #[error(
+        "cannot listen on {address}: {source}; choose another address with --listen, or stop what uses it"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    #[error("cannot start a shard: {0}; raise the limit of threads, or start fewer shards")]
+    Shard(io::Error),
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    address: SocketAddr,
+    shards: Arc<[ShardInbox]>,
+    threads: Vec<JoinHandle<()>>,
+    health: Health,
+    drain: Duration,
+    stop_accepting: watch::Sender<bool>,
+    stop_shards: watch::Sender<bool>,
+    bus: tokio::task::JoinHandle<()>,
+}
+
+impl Node {
+    /// Builds and starts a node. Must be called on a runtime, which then carries everything but the clients themselves.
+    pub fn start(
+        settings: Settings,
+        directory: Arc<dyn Directory>,
+        bus: Arc<dyn Bus>,
+    ) -> Result<Self, StartError> {
+        let listen = |source| StartError::Listen { address: settings.listen, source };
+        let listener = listener::bind(settings.listen).map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let admission = Arc::new(Admission::new(directory, settings.addresses));
+        let health = Health::default();
+        let site = Arc::new(Site {
+            transports: Arc::new(transport::Settings {
+                codec: settings.codec,
+                trusted_headers: settings.trusted_headers,
+                max_message: settings.max_message,
+            }),
+            ingest: Ingest::new(
+                Arc::clone(&admission),
+                Arc::clone(&bus),
+                settings.publish,
+                Handle::current(),
+            ),
+            health: health.clone(),
+            dev: settings.dev,
+            head_timeout: settings.head_timeout,
+            max_head: settings.max_head,
+        });
+        let (stop_accepting, accepting_stopped) = watch::channel(false);
+        let (stop_shards, shards_stopped) = watch::channel(false);
+        let mut shards = Vec::new();
+        let mut threads = Vec::new();
+        for number in 0..settings.shards.max(1) {
+            let parts = ShardParts {
+                number,
+                settings: settings.engine.clone(),
+                seed: rand::random(),
+                admission: Arc::clone(&admission),
+                background: Handle::current(),
+                stop: shards_stopped.clone(),
+            };
+            let site = Arc::clone(&site);
+            let (inbox, thread) = shard::start(parts, move |client, shard| {
+                tokio::task::spawn_local(http::serve(client, shard, Arc::clone(&site)));
+            })
+            .map_err(StartError::Shard)?;
+            shards.push(inbox);
+            threads.push(thread);
+        }
+        let shards: Arc<[ShardInbox]> = shards.into();
+        let bus = tokio::spawn(run_bus(bus, NodeInbox::new(Arc::clone(&shards))));
+        tokio::spawn(listener::run(listener, Arc::clone(&shards), accepting_stopped));
+        health.set_ready(true);
+        info!(%address, shards = shards.len(), version = env!("CARGO_PKG_VERSION"), "server started");
+        Ok(Self { address, shards, threads, health, drain: settings.drain, stop_accepting, stop_shards, bus })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Stops: lets nobody in, closes every connection over the drain window, then ends the threads.
+    pub async fn stop(self) {
+        info!("server stopping");
+        self.health.set_ready(false);
+        self.stop_accepting.send_replace(true);
+        for shard in self.shards.iter() {
+            shard.post(Job::Drain(self.drain)).await;
+        }
+        let deadline = tokio::time::Instant::now() + self.drain + LAST_WORDS;
+        while self.shards.iter().any(|shard| shard.load() > 0) {
+            if tokio::time::Instant::now() >= deadline {
+                warn!("some clients did not take leave in time");
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.bus.abort();
+        self.stop_shards.send_replace(true);
+        let ended = tokio::task::spawn_blocking(move || {
+            self.threads.into_iter().map(JoinHandle::join).all(|ended| ended.is_ok())
+        });
+        if !ended.await.unwrap_or(false) {
+            error!("a shard ended with a panic");
+        }
+        info!("server stopped");
+    }
+}
+
+async fn run_bus(bus: Arc<dyn Bus>, node: NodeInbox) {
+    let Err(error) = bus.run(node).await;
+    error!(%error, bus = bus.name(), "the bus has ended; no events come in any more");
+}

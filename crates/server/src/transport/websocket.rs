@@ -1,0 +1,138 @@
+//! WebSocket (RFC 6455): a handshake on an HTTP request, then frames both ways.
+
+pub mod frame;
+pub mod handshake;
+pub mod queue;
+pub mod socket;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use realtime_protocol::appwrite::hello;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use self::socket::{Socket, Turn};
+use super::{Body, Entrance, HttpTransport};
+use crate::peer::{Next, Peer};
+
+/// Bytes that may wait to be written before no more is taken from the peer. Enough to fill one large write; what is
+/// not taken yet stays in the outbox, where it is counted.
+const WRITE_AHEAD: usize = 64 * 1024;
+/// How long a client may take to answer a Close.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// The transport.
+#[derive(Debug)]
+pub struct WebSocket;
+
+impl HttpTransport for WebSocket {
+    fn name(&self) -> &'static str {
+        "websocket"
+    }
+
+    fn wants(&self, request: &Request<Incoming>) -> bool {
+        handshake::asks_for_websocket(request)
+    }
+
+    fn accept(&self, mut request: Request<Incoming>, entrance: Entrance) -> Response<Body> {
+        let response = match handshake::accept(&request) {
+            Ok(response) => {
+                let upgrade = hyper::upgrade::on(&mut request);
+                let (parts, _) = request.into_parts();
+                tokio::task::spawn_local(serve(upgrade, parts, entrance));
+                response
+            }
+            Err(refused) => refused.response(),
+        };
+        response.map(|body| -> Body { Box::pin(body) })
+    }
+}
+
+/// Waits until the link is ours and has the conversation on it.
+async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
+    let address = entrance.address;
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            debug!(%address, %error, "a client left during the handshake");
+            return;
+        }
+    };
+    let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
+    drop(request);
+    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone());
+    let limit = entrance.settings.max_message;
+    // The plain stream spares each read and write a call through a table, and hyper's buffers.
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => converse(Socket::new(parts.io.into_inner(), parts.read_buf, limit), peer).await,
+        Err(upgraded) => converse(boxed(upgraded, limit), peer).await,
+    }
+}
+
+fn boxed(upgraded: Upgraded, limit: usize) -> Socket<TokioIo<Upgraded>> {
+    Socket::new(TokioIo::new(upgraded), Bytes::new(), limit)
+}
+
+/// Carries messages between the socket and the peer until one of them ends.
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut peer: Peer) {
+    loop {
+        // Whatever waits goes out in as few writes as possible.
+        while socket.queued_bytes() < WRITE_AHEAD {
+            let Some(next) = peer.try_next() else { break };
+            if say(&mut socket, next) {
+                return end(socket, peer).await;
+            }
+        }
+        let has_room = socket.queued_bytes() < WRITE_AHEAD;
+        tokio::select! {
+            turn = socket.turn() => match turn {
+                Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
+                Ok(Turn::Heard | Turn::Drained) => {}
+                Err(ended) => {
+                    debug!(%ended, "a WebSocket ended");
+                    return end(socket, peer).await;
+                }
+            },
+            last = wait(&mut peer, has_room) => if let Some(last) = last {
+                say(&mut socket, last);
+                return end(socket, peer).await;
+            },
+        }
+    }
+}
+
+/// Waits until the peer may have something to say; for a client that takes nothing, until the peer has ended it.
+async fn wait(peer: &mut Peer, has_room: bool) -> Option<Next> {
+    if has_room {
+        peer.ready().await;
+        None
+    } else {
+        Some(peer.ended().await)
+    }
+}
+
+/// Queues what the peer has to say. Whether that was the last.
+fn say<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, next: Next) -> bool {
+    match next {
+        Next::Message { message, .. } => socket.queue(message),
+        Next::Heartbeat => socket.queue_ping(Bytes::new()),
+        Next::Close { code, reason } => {
+            socket.queue_close(code, &reason);
+            return true;
+        }
+    }
+    false
+}
+
+/// Lets the client see the last words. The connection is over for everybody else by then.
+async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket<S>, peer: Peer) {
+    drop(peer);
+    socket.finish(GRACE).await;
+}
