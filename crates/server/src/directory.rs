@@ -1,5 +1,14 @@
 //! Where identities live.
 
+pub mod appwrite;
+pub mod appwrite_jwt;
+pub mod backend_jwt;
+pub mod cipher;
+pub mod clock;
+mod profile;
+mod session_token;
+pub mod sqlite;
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
