@@ -55,7 +55,7 @@ pub struct Site {
 
 /// Serves one accepted client until its connection ends or is handed to a transport.
 pub(crate) async fn serve(client: Client, shard: Shard, site: Arc<Site>) {
-    let address = client.address;
+    let (address, _load) = (client.address, client.load);
     let Ok(stream) = TcpStream::from_std(client.stream) else { return };
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(site.head_timeout).max_buf_size(site.max_head);

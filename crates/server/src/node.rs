@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use http::HeaderName;
+use hyper::http::HeaderName;
 use realtime_core::settings::Settings as EngineSettings;
 use realtime_protocol::codec::Codec;
 use tokio::runtime::Handle;
@@ -88,8 +88,8 @@ pub struct Node {
 }
 
 impl Node {
-    /// Builds and starts a node on the current runtime, which carries everything but the clients themselves.
-    pub async fn start(
+    /// Builds and starts a node. Must be called on a runtime, which then carries everything but the clients themselves.
+    pub fn start(
         settings: Settings,
         directory: Arc<dyn Directory>,
         bus: Arc<dyn Bus>,

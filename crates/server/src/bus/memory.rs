@@ -36,7 +36,7 @@ impl Bus for Memory {
         Box::pin(async move {
             let mut receiver = self.receiver.lock().await;
             while let Some(envelope) = receiver.recv().await {
-                match envelope::decode(envelope) {
+                match envelope::decode(&envelope) {
                     Ok(event) => node.event(Arc::new(event)).await,
                     Err(error) => warn!(%error, bus = self.name(), "skipped a message that is not an event"),
                 }

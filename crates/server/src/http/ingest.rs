@@ -196,10 +196,12 @@ impl Inner {
         };
         let mut envelopes: Vec<Envelope> = Vec::new();
         let mut events = Vec::new();
-        for (item, publication) in publish::parse(body).map_err(wrong_body)?.iter().enumerate() {
+        for (item, publication) in
+            publish::parse(body).map_err(|error| wrong_body(&error))?.iter().enumerate()
+        {
             let id = id(item);
             let outcome = publication.envelopes(&context, &Stamp { timestamp: &timestamp, id: &id });
-            let (published, reason) = match outcome.map_err(wrong_body)? {
+            let (published, reason) = match outcome.map_err(|error| wrong_body(&error))? {
                 Outcome::Published(made) => {
                     envelopes.extend(made);
                     (true, None)
@@ -280,7 +282,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     }
 }
 
-fn wrong_body(error: PublishError) -> Problem {
+fn wrong_body(error: &PublishError) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "Event not accepted", format!("{error}. Nothing was published."))
 }
 

@@ -70,7 +70,7 @@ struct Event {
 /// What to publish.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
-enum Body_ {
+enum Publication {
     /// One event.
     One(Box<Event>),
     /// Up to 1,000 events.
@@ -99,6 +99,7 @@ struct Probe {
 ///
 /// Nothing is published if any event is wrong. With an `Idempotency-Key`, sending the same request again within ten
 /// minutes publishes nothing and gets the first answer.
+#[expect(dead_code, reason = "carries a description")]
 #[utoipa::path(
     post,
     path = "/v1/realtime/events",
@@ -107,7 +108,7 @@ struct Probe {
         ("X-Appwrite-Key" = String, Header, description = "An API key of the project with the scope events.write."),
         ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 ASCII characters, new for each request."),
     ),
-    request_body = Body_,
+    request_body = Publication,
     responses(
         (status = 200, description = "Given to the bus", body = Published),
         (status = 400, description = "An event is wrong; the detail names it", body = ProblemDocument, content_type = "application/problem+json"),
@@ -124,6 +125,7 @@ struct Probe {
 fn publish() {}
 
 /// Connect a client: a WebSocket, or server-sent events with `Accept: text/event-stream`.
+#[expect(dead_code, reason = "carries a description")]
 #[utoipa::path(
     get,
     path = "/v1/realtime",
@@ -141,14 +143,17 @@ fn publish() {}
 fn connect() {}
 
 /// This document.
+#[expect(dead_code, reason = "carries a description")]
 #[utoipa::path(get, path = "/v1/realtime/openapi.json", responses((status = 200, description = "OpenAPI 3.1")))]
 fn describe() {}
 
 /// Whether the process answers.
+#[expect(dead_code, reason = "carries a description")]
 #[utoipa::path(get, path = "/health/live", responses((status = 200, description = "It does", body = Probe)))]
 fn live() {}
 
 /// Whether clients may be sent here.
+#[expect(dead_code, reason = "carries a description")]
 #[utoipa::path(
     get,
     path = "/health/ready",

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use self::socket::{Ended, Socket, Turn};
+use self::socket::{Socket, Turn};
 use super::{Body, Entrance, HttpTransport};
 use crate::peer::{Next, Peer};
 
@@ -100,12 +100,21 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
                     return end(socket, peer).await;
                 }
             },
-            () = peer.ready(), if has_room => {}
-            next = peer.ended(), if !has_room => {
-                say(&mut socket, next);
+            last = wait(&mut peer, has_room) => if let Some(last) = last {
+                say(&mut socket, last);
                 return end(socket, peer).await;
-            }
+            },
         }
+    }
+}
+
+/// Waits until the peer may have something to say; for a client that takes nothing, until the peer has ended it.
+async fn wait(peer: &mut Peer, has_room: bool) -> Option<Next> {
+    if has_room {
+        peer.ready().await;
+        None
+    } else {
+        Some(peer.ended().await)
     }
 }
 
