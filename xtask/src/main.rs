@@ -1,2 +1,76 @@
-//! Server.
-fn main() {}
+//! The chores of this repository. `cargo xtask help` lists them; nothing has to be installed to run them.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program talks to the person who runs it"
+)]
+
+mod ci;
+mod deny;
+mod direction;
+mod fuzz;
+mod process;
+mod sdk;
+mod step;
+mod system;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+const HELP: &str = "\
+The chores of this repository.
+
+Usage: cargo xtask <verb>
+
+  test [--fast]             Everything that must hold, after installing what it needs.
+                            --fast leaves out cargo-deny, the SDKs and the browser.
+  ci                        What CI runs: the same as `test`.
+  tidy                      House rules: openings, names, sizes, imports, directions between crates.
+  deny                      Licences, bans and sources of dependencies (cargo-deny).
+  sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
+  bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
+  fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
+  help                      This text.
+";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let root = root();
+    let done = match words.as_slice() {
+        [] | ["help" | "--help" | "-h"] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        ["test"] | ["ci"] => step::run(&ci::steps(&root, ci::Extent::Full)),
+        ["test", "--fast"] => step::run(&ci::steps(&root, ci::Extent::Fast)),
+        ["tidy"] => tidy::check(&root).and_then(|()| direction::check(&root)),
+        ["deny"] => deny::check(&root),
+        ["sdk"] => sdk::test(&root, sdk::Place::Node),
+        ["sdk", "--browser"] => sdk::test(&root, sdk::Place::Browser),
+        ["bench", rest @ ..] => process::Tool::cargo(&root)
+            .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
+            .args(rest.iter().copied())
+            .run(),
+        ["fuzz", target] => fuzz::grow(&root, target, fuzz::DEFAULT_SECONDS),
+        ["fuzz", target, "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => fuzz::grow(&root, target, seconds),
+            Err(_) => Err(format!("--seconds takes a whole number, not '{seconds}'")),
+        },
+        other => Err(format!("no such chore: '{}'\n\n{HELP}", other.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The repository: the folder above this crate.
+fn root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.parent().unwrap_or(own).to_path_buf()
+}

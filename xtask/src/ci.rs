@@ -1,0 +1,66 @@
+//! Everything that must hold, in the order that tells soonest.
+
+use std::path::Path;
+
+use crate::process::{self, Tool};
+use crate::sdk::{self, Place};
+use crate::step::Step;
+use crate::{deny, direction, fuzz, tidy};
+
+/// How much to run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Full,
+    /// What needs nothing but Rust.
+    Fast,
+}
+
+/// The steps of `cargo xtask test`, which is what CI runs.
+pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
+    let step = |name, work: fn(&Path) -> Result<(), String>| {
+        let root = root.to_path_buf();
+        Step::new(name, move || work(&root))
+    };
+    let mut steps = vec![
+        step("format", format),
+        step("lints", |root| {
+            cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+        }),
+        step("tidy", tidy::check),
+        step("direction", direction::check),
+    ];
+    if extent == Extent::Full {
+        steps.push(step("licences and sources", deny::check));
+    }
+    steps.extend([
+        step("tests", tests),
+        step("doc tests", |root| cargo(root, &["test", "--quiet", "--workspace", "--locked", "--doc"])),
+        step("fuzz corpora", fuzz::replay),
+    ]);
+    if extent == Extent::Full {
+        steps.extend([
+            step("official SDKs in Node.js", |root| sdk::test(root, Place::Node)),
+            step("official SDK and dev page in Chromium", |root| sdk::test(root, Place::Browser)),
+        ]);
+    }
+    steps
+}
+
+fn format(root: &Path) -> Result<(), String> {
+    cargo(root, &["fmt", "--all", "--", "--check"])?;
+    cargo(root, &["fmt", "--manifest-path", "fuzz/Cargo.toml", "--", "--check"])
+}
+
+/// With nextest where it is installed: it runs the tests of all crates side by side.
+fn tests(root: &Path) -> Result<(), String> {
+    if process::answers("cargo", &["nextest", "--version"]) {
+        cargo(root, &["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])
+    } else {
+        cargo(root, &["test", "--quiet", "--workspace", "--locked", "--all-targets", "--no-fail-fast"])
+    }
+}
+
+fn cargo(root: &Path, args: &[&str]) -> Result<(), String> {
+    Tool::cargo(root).args(args.iter().copied()).run()
+}

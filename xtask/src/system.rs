@@ -1,0 +1,78 @@
+//! What the machine must have besides Rust, installed from its packages when it is missing.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::process::{self, Tool};
+
+/// Oldest Node.js that the SDK tests run on.
+const NODE: u32 = 20;
+
+/// Node.js with npm.
+pub(crate) fn node(root: &Path) -> Result<(), String> {
+    if !process::answers("node", &["--version"]) || !process::answers("npm", &["--version"]) {
+        install(root, &["nodejs", "npm"])?;
+    }
+    let version = Tool::new("node", root).args(["--version"]).read()?;
+    match major(&version) {
+        Some(major) if major >= NODE => Ok(()),
+        _ => Err(format!("Node.js {NODE} or newer is needed, this is {}", version.trim())),
+    }
+}
+
+/// A Chromium, and where it is. `CHROMIUM` names another one.
+pub(crate) fn chromium(root: &Path) -> Result<String, String> {
+    if let Ok(chosen) = std::env::var("CHROMIUM") {
+        return Ok(chosen);
+    }
+    let found = || {
+        ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+    };
+    if found().is_none() {
+        install(root, &["chromium"])?;
+    }
+    found().map(str::to_owned).ok_or_else(|| "no Chromium found; name one in CHROMIUM".to_owned())
+}
+
+/// Installs Debian packages, if this machine has any and we may.
+fn install(root: &Path, packages: &[&str]) -> Result<(), String> {
+    let names = packages.join(" ");
+    let advice = |why: &str| format!("{names} missing and {why}; install: {names}");
+    if !process::answers("apt-get", &["--version"]) {
+        return Err(advice("this machine has no apt-get"));
+    }
+    let root_user =
+        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    if !root_user && !process::answers("sudo", &["-n", "true"]) {
+        return Err(advice("neither root nor password-less sudo is available"));
+    }
+    println!("installing {names}");
+    let apt = |args: &[&str]| {
+        let tool =
+            if root_user { Tool::new("env", root) } else { Tool::new("sudo", root).args(["-n", "env"]) };
+        tool.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]).args(args.iter().copied()).read()
+    };
+    apt(&["update"])?;
+    let mut args = vec!["install", "--yes", "--no-install-recommends"];
+    args.extend(packages);
+    apt(&args).map(|_| ())
+}
+
+/// `v20.1.2` is 20.
+fn major(version: &str) -> Option<u32> {
+    version.trim().strip_prefix('v')?.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_major_version_of_node_is_read_from_what_it_prints() {
+        assert_eq!(major("v20.20.2\n"), Some(20));
+        assert_eq!(major("20.20.2"), None);
+        assert_eq!(major(""), None);
+    }
+}
