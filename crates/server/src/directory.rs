@@ -3,6 +3,7 @@
 pub mod appwrite;
 pub mod appwrite_jwt;
 pub mod backend_jwt;
+pub mod cache;
 pub mod cipher;
 pub mod clock;
 mod profile;
@@ -67,7 +68,7 @@ pub struct ApiKey {
 }
 
 /// Why a look-up gave no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DirectoryError {
     /// The credential is wrong in a way that the client must be told.
     #[error("refused: {}", .0.message)]
