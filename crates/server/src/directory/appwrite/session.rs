@@ -1,25 +1,25 @@
 //! Whether a session token proves a user.
 
+use jiff::Timestamp;
 use realtime_core::secret::Secret;
+use realtime_protocol::appwrite::session_token::SessionToken;
 use sha2::{Digest, Sha256};
 
 use super::rows::{Row, Space};
-use super::{Appwrite, Proof, Who};
+use super::{Appwrite, Proof, User, Who};
 use crate::directory::DirectoryError;
 use crate::directory::cipher::hex_of;
-use crate::directory::session_token::SessionToken;
-use jiff::Timestamp;
 
 const COLUMNS: &[&str] = &["_uid", "provider", "secret", "expire"];
 
 impl Appwrite {
-    /// The user of the first token that says anything; if that proves nothing, the others are not tried.
+    /// The user of the first token that can be read; if that proves nothing, the others are not tried.
     pub(super) async fn by_sessions(
         &self,
         space: &Space,
         tokens: &[Secret],
     ) -> Result<Option<Proof>, DirectoryError> {
-        let Some(token) = tokens.iter().find_map(SessionToken::read) else { return Ok(None) };
+        let Some(token) = tokens.iter().find_map(SessionToken::decode) else { return Ok(None) };
         let Some(user) = self.find_user(space, "_uid", token.user.as_str()).await? else { return Ok(None) };
         let hash = hash_of(&token.secret);
         let mut until = None;
@@ -36,7 +36,7 @@ impl Appwrite {
     /// Until when a user's session with this id lives; `None` if it does not.
     pub(super) async fn find_session(
         &self,
-        user: &super::User,
+        user: &User,
         id: &str,
     ) -> Result<Option<Timestamp>, DirectoryError> {
         let sessions = self.rows_of(user, "sessions", COLUMNS).await?;

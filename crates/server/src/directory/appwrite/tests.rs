@@ -4,14 +4,15 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jsonwebtoken::{EncodingKey, Header as JwtHeader};
-use proptest::prelude::*;
+use realtime_protocol::appwrite::session_token::SessionToken;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, SqlitePool};
 
 use super::*;
 use crate::directory::backend_jwt::{BackendJwtSettings, BackendKey};
-use crate::directory::session_token::SessionToken;
 use crate::directory::sqlite::{NewMembership, NewUser, UserChange};
 
 const KEY: &str = "the server's key";
@@ -172,7 +173,7 @@ fn with_jwt(jwt: Secret) -> Credentials {
 }
 
 fn token(user: &str, secret: &str) -> Secret {
-    SessionToken { user: user.into(), secret: Secret::new(secret) }.write()
+    Secret::new(STANDARD.encode(json!({"id": user, "secret": secret}).to_string()))
 }
 
 fn backend_jwt(claims: Value) -> Secret {
@@ -296,7 +297,7 @@ async fn a_session_proves_its_user_until_it_ends() {
 async fn a_session_that_does_not_verify_is_a_guest() {
     let world = World::new().await;
     let good = world.session("shop", "ann").await;
-    let secret = SessionToken::read(&good).unwrap().secret;
+    let secret = SessionToken::decode(&good).unwrap().secret;
     let cases = [
         token("ann", "guessed"),
         token("bob", secret.expose()),
@@ -324,6 +325,7 @@ async fn the_first_session_that_says_anything_decides() {
     assert_eq!(world.who(&sessions(&[&bob, &ann])).await, user("bob"));
     assert_eq!(world.who(&sessions(&[&empty, &junk, &bob])).await, user("bob"));
     assert_eq!(world.who(&sessions(&[&wrong, &bob])).await, GUEST);
+    assert_eq!(world.who(&sessions(&[&bob, &wrong])).await, user("bob"));
 }
 
 #[tokio::test]
@@ -555,8 +557,7 @@ async fn each_jwt_is_judged_by_its_own_keys() {
     let reason = Err("Failed to verify JWT. Invalid token: Expired".into());
     assert_eq!(world.who(&with_jwt(expired)).await, reason, "Appwrite's verdict on its own token is final");
     // Signed with Appwrite's key, but in the form of a backend's token: no key of a backend made that signature.
-    let mut header = JwtHeader::default();
-    header.kid = Some("k".into());
+    let header = JwtHeader { kid: Some("k".into()), ..JwtHeader::default() };
     let claims = json!({"sub": "zoe", "userId": "zoe", "exp": NOW + 6000});
     let key = EncodingKey::from_secret(KEY.as_bytes());
     let named = Secret::new(jsonwebtoken::encode(&header, &claims, &key).unwrap());
@@ -638,25 +639,4 @@ async fn a_database_that_is_gone_is_an_error_and_never_a_guest() {
     world.database.close().await;
     let found = world.directory.identify(&shop, &ann).await;
     assert!(matches!(found, Err(DirectoryError::Unavailable { directory: "sqlite", .. })), "{found:?}");
-}
-
-proptest! {
-    #[test]
-    fn no_session_token_panics(token in ".*", id: String, secret: String) {
-        let _ = SessionToken::read(&Secret::new(token));
-        let read = SessionToken::read(&super::tests::token(&id, &secret));
-        if id.is_empty() && secret.is_empty() {
-            prop_assert_eq!(read, None);
-        } else {
-            let read = read.unwrap();
-            prop_assert_eq!((read.user.as_str(), read.secret.expose()), (id.as_str(), secret.as_str()));
-        }
-    }
-
-    #[test]
-    fn no_session_json_panics(json in r#"[\[\]{}":,a-z0-9]{0,30}"#) {
-        use base64::Engine as _;
-        let text = base64::engine::general_purpose::STANDARD.encode(json);
-        let _ = SessionToken::read(&Secret::new(text));
-    }
 }

@@ -58,13 +58,11 @@ fn memberships(claims: &Map<String, Value>, user: &UserId) -> Result<Vec<Members
 }
 
 fn listed_team(team: &Value) -> Result<(&str, Vec<String>), BackendJwtError> {
-    match team {
-        Value::Object(team) => {
-            let id = team.get("id").and_then(name_of).ok_or(BackendJwtError::Rights)?;
-            Ok((id, names(team.get("roles"))?))
-        }
-        id => Ok((name_of(id).ok_or(BackendJwtError::Rights)?, Vec::new())),
-    }
+    let (id, roles) = match team.as_object() {
+        Some(team) => (team.get("id").and_then(name_of), team.get("roles")),
+        None => (name_of(team), None),
+    };
+    Ok((id.ok_or(BackendJwtError::Rights)?, names(roles)?))
 }
 
 fn membership(user: &UserId, team: &str, roles: Vec<String>) -> Membership {

@@ -1,5 +1,5 @@
 //! Tokens of backends: forged, stale, misdirected, and right.
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use std::time::{Duration, SystemTime};
 
@@ -27,11 +27,14 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn encoding(algorithm: Algorithm) -> EncodingKey {
-    match algorithm {
-        Algorithm::RS256 => EncodingKey::from_rsa_pem(RSA.as_bytes()).unwrap(),
-        Algorithm::ES256 => EncodingKey::from_ec_pem(P256.as_bytes()).unwrap(),
-        Algorithm::EdDSA => EncodingKey::from_ed_pem(ED25519.as_bytes()).unwrap(),
-        _ => EncodingKey::from_secret(SECRET.as_bytes()),
+    if algorithm == Algorithm::RS256 {
+        EncodingKey::from_rsa_pem(RSA.as_bytes()).unwrap()
+    } else if algorithm == Algorithm::ES256 {
+        EncodingKey::from_ec_pem(P256.as_bytes()).unwrap()
+    } else if algorithm == Algorithm::EdDSA {
+        EncodingKey::from_ed_pem(ED25519.as_bytes()).unwrap()
+    } else {
+        EncodingKey::from_secret(SECRET.as_bytes())
     }
 }
 

@@ -110,10 +110,7 @@ impl Sqlite {
     /// Brings the file up to date, in one change: after a crash it is of the old version or of the new one.
     pub(super) async fn migrate(&self, path: &Path) -> Result<(), SqliteError> {
         let doing = "bring its tables up to date";
-        let mut change = self.change().await.map_err(|error| match error {
-            SqliteError::Failed { reason, .. } => SqliteError::Open { path: path.to_owned(), reason },
-            other => other,
-        })?;
+        let mut change = self.change().await?;
         let version = checked_version(&mut change, path).await?;
         for (step, to) in STEPS.iter().zip(1..).skip(usize::try_from(version).unwrap_or(0)) {
             execute(&mut change, step.console).await?;

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use realtime_core::id::{ProjectId, UserId};
 use realtime_core::secret::Secret;
+use serde_json::json;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{
@@ -12,7 +15,6 @@ use super::{
     unknown,
 };
 use crate::directory::appwrite::hash_of;
-use crate::directory::session_token::SessionToken;
 
 /// A session that was just made. The token is told this once; the database keeps only its hash.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,9 +47,9 @@ impl Sqlite {
         lasts: Duration,
     ) -> Result<NewSession, SqliteError> {
         let id = id_or_drawn(None)?;
-        let token = SessionToken { user: user.clone(), secret: Secret::new(drawn_secret()) };
+        let secret = Secret::new(drawn_secret());
         let expires = self.now().checked_add(lasts).unwrap_or(Timestamp::MAX);
-        let sealed = self.seal(&Secret::new(hash_of(&token.secret)))?;
+        let sealed = self.seal(&Secret::new(hash_of(&secret)))?;
         let mut change = self.change().await?;
         let space = space_of(&mut change, project).await?;
         let sequence = sequence_in(&mut change, &space, "users", "user", (project, user.as_str())).await?;
@@ -67,7 +69,7 @@ impl Sqlite {
             .await
             .map_err(failed("make a session"))?;
         change.commit().await.map_err(failed("make a session"))?;
-        Ok(NewSession { id, token: token.write(), expires })
+        Ok(NewSession { id, token: token_of(user, &secret), expires })
     }
 
     /// The sessions of a project, oldest first.
@@ -96,4 +98,10 @@ impl Sqlite {
         }
         change.commit().await.map_err(failed("remove a session"))
     }
+}
+
+/// The token as Appwrite writes it: base64 of `{"id": …, "secret": …}`.
+fn token_of(user: &UserId, secret: &Secret) -> Secret {
+    let json = json!({ "id": user.as_str(), "secret": secret.expose() });
+    Secret::new(STANDARD.encode(json.to_string()))
 }
