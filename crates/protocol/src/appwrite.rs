@@ -12,9 +12,12 @@
 //! | `{"type":"unsubscribe","data":[{"subscriptionId":"s1"}]}` | `response` to `unsubscribe` |
 //!
 //! ```
-//! use realtime_core::command::Command;
+//! use realtime_core::command::{Command, Subscribe};
 //! use realtime_core::id::SubscriptionId;
-//! use realtime_core::notice::{Notice, Outgoing};
+//! use realtime_core::identity::Credential;
+//! use realtime_core::notice::{Notice, Outgoing, Subscribed};
+//! use realtime_core::query::Filter;
+//! use realtime_core::secret::Secret;
 //! use realtime_protocol::appwrite::Appwrite;
 //! use realtime_protocol::codec::Codec as _;
 //!
@@ -23,6 +26,24 @@
 //!
 //! assert_eq!(codec.decode(br#"{"type":"ping"}"#), Ok(Command::Ping));
 //! assert_eq!(told(Notice::Pong), r#"{"type":"pong"}"#);
+//!
+//! let message = br#"{"type":"authentication","data":{"session":"TOKEN"}}"#;
+//! let credential = Credential::Session(Secret::new("TOKEN"));
+//! assert_eq!(codec.decode(message), Ok(Command::Authenticate(credential)));
+//! assert_eq!(
+//!     told(Notice::Authenticated { profile: r#"{"$id":"U"}"#.into() }),
+//!     r#"{"type":"response","data":{"to":"authentication","success":true,"user":{"$id":"U"}}}"#
+//! );
+//!
+//! let message = br#"{"type":"subscribe","data":[{"subscriptionId":"s1","channels":["files"]}]}"#;
+//! let id = SubscriptionId::new("s1");
+//! let subscribe =
+//!     Subscribe { id: Some(id.clone()), channels: vec!["files".into()], filter: Filter::everything() };
+//! assert_eq!(codec.decode(message), Ok(Command::Subscribe(vec![subscribe])));
+//! assert_eq!(
+//!     told(Notice::Subscribed(vec![Subscribed { id, channels: vec!["files".into()], queries: vec![] }])),
+//!     r#"{"type":"response","data":{"to":"subscribe","success":true,"subscriptions":[{"subscriptionId":"s1","channels":["files"],"queries":[]}]}}"#
+//! );
 //!
 //! let message = br#"{"type":"unsubscribe","data":[{"subscriptionId":"s1"}]}"#;
 //! assert_eq!(codec.decode(message), Ok(Command::Unsubscribe(vec![SubscriptionId::new("s1")])));

@@ -1,5 +1,14 @@
 //! Where identities live.
 
+pub mod appwrite;
+pub mod appwrite_jwt;
+pub mod backend_jwt;
+pub mod cache;
+pub mod cipher;
+pub mod clock;
+mod profile;
+pub mod sqlite;
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
@@ -26,7 +35,8 @@ pub trait Directory: Send + Sync + Debug {
     /// The project, if there is one.
     fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>>;
 
-    /// Who shows these credentials when connecting. A session that does not verify is a guest.
+    /// Who shows these credentials when connecting. A session that does not verify is a guest; a JWT that does not, a
+    /// user that is blocked, and credentials that contradict each other are refused.
     fn identify<'a>(&'a self, project: &'a Project, credentials: &'a Credentials) -> Lookup<'a, Identity>;
 
     /// Who shows this credential in a message; `None` if it proves nothing.
@@ -36,7 +46,9 @@ pub trait Directory: Send + Sync + Debug {
         credential: &'a Credential,
     ) -> Lookup<'a, Option<Identity>>;
 
-    /// The user as it stands now, read past every cache; `None` if it is gone.
+    /// The user as it stands now, read past every cache; `None` if it is not there (any more), and refused if it is
+    /// blocked by now. Where [`Identity::admin`] holds, ask for the user of the console project. Somebody whom only a
+    /// token spoke of is never there: what it may read has changed, so its client must come with a fresh token.
     fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Arc<Account>>>;
 
     /// The API key with this secret, if it belongs to the project and has not expired.
@@ -56,7 +68,7 @@ pub struct ApiKey {
 }
 
 /// Why a look-up gave no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum DirectoryError {
     /// The credential is wrong in a way that the client must be told.
     #[error("refused: {}", .0.message)]

@@ -76,7 +76,7 @@ cases! { data_of_every_length_encoding_is_echoed:
         .sees(Seen::Binary(vec![0xfe; 65_536]));
 }
 
-cases! { a_ping_ends_with_close_with_its_payload:
+cases! { a_ping_is_answered_with_its_payload:
     case_2_1 => Case::default().sends(&[ping(b"")]).sees(pong(b""));
     case_2_2 => Case::default().sends(&[ping(b"are you there?")]).sees(pong(b"are you there?"));
     case_2_3 => Case::default().sends(&[ping(b"\x00\xff\xfe\x80")]).sees(pong(b"\x00\xff\xfe\x80"));
@@ -140,7 +140,7 @@ cases! { the_fragments_of_a_text_are_put_together:
     case_5_5 => Case::default().sends_in_chops_of(1, &[start(b"one"), last(b"two")]).sees(said(b"onetwo"));
 }
 
-cases! { a_ping_between_fragments_ends_with_close_before_the_text:
+cases! { a_ping_between_fragments_is_answered_before_the_text:
     case_5_6 => Case::default().sends(&ping_between()).sees(pong(b"there?")).sees(said(b"onetwo"));
     case_5_7 => Case::default().sends_each(&ping_between()).sees(pong(b"there?")).sees(said(b"onetwo"));
     case_5_8 => Case::default()
@@ -217,7 +217,7 @@ cases! { a_text_is_refused_before_it_is_complete:
         .fails(NOT_UTF8);
 }
 
-cases! { a_close_ends_with_close_and_nothing_counts_after_it:
+cases! { a_close_is_answered_and_nothing_counts_after_it:
     case_7_1_1 => Case::default().sends(&[text(b"one")]).sees(said(b"one"));
     case_7_1_2 => Case::default().sends(&[close(1000, ""), close(1000, "")]).ends_with_close(1000, "");
     case_7_1_3 => Case::default().sends(&[close(1000, ""), ping(b"")]).ends_with_close(1000, "");
@@ -243,7 +243,7 @@ cases! { the_reason_of_a_close_is_utf8:
     case_7_5_1 => Case::default().sends(&[frame(0x88, b"\x03\xe8\xce\xba\xed\xa0\x80")]).fails(NOT_UTF8);
 }
 
-cases! { a_close_with_a_valid_code_ends_with_close_with_it:
+cases! { a_close_with_a_valid_code_is_answered_with_it:
     case_7_7_1 => closed_with(1000);
     case_7_7_2 => closed_with(1001);
     case_7_7_3 => closed_with(1002);

@@ -67,7 +67,7 @@ pub fn read(parts: &Parts, peer: IpAddr, trusted: &[HeaderName]) -> Result<Hello
         origin: head.header(ORIGIN.as_str()).unwrap_or_default(),
         referer: head.header(REFERER.as_str()).unwrap_or_default(),
         queries: head.queries(&channels)?,
-        since: head.given("last-event-id", &["since"]).map(EventId::new),
+        since: head.since(),
         channels,
         project,
     })
@@ -103,6 +103,12 @@ impl Head<'_> {
     fn given(&self, header: &str, params: &[&str]) -> Option<String> {
         let params = params.iter().filter_map(|name| self.query.text(name).map(str::to_owned));
         self.header(header).into_iter().chain(params).find(|text| !matches!(text.as_str(), "" | "0"))
+    }
+
+    fn since(&self) -> Option<EventId> {
+        let header = self.header("last-event-id").filter(|id| !id.is_empty());
+        let id = header.or_else(|| self.query.text("since").map(str::to_owned))?;
+        (!id.is_empty()).then(|| EventId::new(id))
     }
 
     fn channels(&self) -> Vec<Channel> {

@@ -54,8 +54,10 @@ pub(super) fn shown(refusal: &Refusal, masking: Masking) -> Cow<'static, str> {
         RefusalKind::Policy | RefusalKind::Unauthorized | RefusalKind::Forbidden | RefusalKind::NotFound => {
             false
         }
-        RefusalKind::Invalid | RefusalKind::TooMany => masking == Masking::Appwrite,
-        RefusalKind::Unavailable | RefusalKind::Internal => masking != Masking::Nothing,
+        RefusalKind::Invalid | RefusalKind::TooMany | RefusalKind::Unavailable => {
+            masking == Masking::Appwrite
+        }
+        RefusalKind::Internal => masking != Masking::Nothing,
     };
     if is_masked { Cow::Borrowed(MASK) } else { refusal.message.clone() }
 }

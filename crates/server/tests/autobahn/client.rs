@@ -239,10 +239,12 @@ pub(crate) fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     frame.extend(MASK);
     let start = frame.len();
     frame.extend(payload);
-    for word in frame[start..].chunks_mut(4) {
-        for (byte, mask) in word.iter_mut().zip(MASK) {
-            *byte ^= mask;
-        }
+    let (words, rest) = frame[start..].as_chunks_mut::<4>();
+    for word in words {
+        *word = (u32::from_ne_bytes(*word) ^ u32::from_ne_bytes(MASK)).to_ne_bytes();
+    }
+    for (byte, mask) in rest.iter_mut().zip(MASK) {
+        *byte ^= mask;
     }
     frame
 }

@@ -9,16 +9,16 @@ const MIB: usize = 1024 * 1024;
 const ROUND_TRIPS: usize = 1_000;
 
 fn text(length: usize) -> Vec<u8> {
-    "Grüße, 世界! "
-        .bytes()
-        .cycle()
-        .take(length - length % 17)
-        .chain(std::iter::repeat_n(b'.', length % 17))
-        .collect()
+    const PATTERN: &str = "Grüße, 世界! ";
+    let text = PATTERN.repeat(length / PATTERN.len()) + &".".repeat(length % PATTERN.len());
+    text.into_bytes()
 }
 
 fn data(length: usize) -> Vec<u8> {
-    (0..=255).cycle().take(length).collect()
+    let pattern: Vec<u8> = (0..=255).collect();
+    let mut data = pattern.repeat(length.div_ceil(pattern.len()));
+    data.truncate(length);
+    data
 }
 
 /// A message of one frame in pieces of `chop` bytes.

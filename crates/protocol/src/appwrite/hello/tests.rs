@@ -194,6 +194,7 @@ fn the_address_is_the_leftmost_of_the_first_trusted_header_that_has_one() {
 fn the_last_event_is_in_the_header_or_the_url() {
     assert_eq!(hello("since=u", &[]).since, Some(EventId::new("u")));
     assert_eq!(hello("since=u", &[("last-event-id", "h")]).since, Some(EventId::new("h")));
+    assert_eq!(hello("since=0", &[("last-event-id", "")]).since, Some(EventId::new("0")));
     assert_eq!(hello("since=", &[]).since, None);
 }
 

@@ -345,6 +345,7 @@ fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
 mod tests {
     use std::time::Instant;
 
+    use futures_util::FutureExt;
     use tokio::io::{AsyncReadExt, DuplexStream, duplex};
     use tokio::net::{TcpListener, TcpStream};
 
@@ -490,6 +491,10 @@ mod tests {
         client.write_all(&masked(0x89, b"too late")).await.unwrap();
         let finishing = tokio::spawn(socket.finish(GRACE));
         assert_eq!(read(&mut client, 9).await, b"\x88\x07\x03\xf5later");
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+            assert!(client.read_u8().now_or_never().is_none(), "the stream must stay open for the answer");
+        }
         client.write_all(&masked(0x88, b"\x03\xf5")).await.unwrap();
         assert_eq!(read_to_end(&mut client).await, b"");
         drop(client);

@@ -1,0 +1,141 @@
+//! The one thing that differs between databases: reading rows of Appwrite's tables.
+
+use std::fmt::{self, Debug};
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use realtime_core::project::Project;
+
+use super::Lookup;
+
+/// A database with Appwrite's tables.
+///
+/// Every read is of one table, by equality, in the order of `_id`, of at most [`MAX_ROWS`] rows. Cells come as text:
+/// booleans as `0` or `1`, times in UTC as `YYYY-MM-DD HH:MM:SS.mmm`, arrays as JSON. A table that does not exist has
+/// no rows and a column that does not exist is NULL, for tables differ between versions of Appwrite. A database that
+/// cannot be asked is an error, never an empty answer.
+pub(crate) trait Rows: Send + Sync + Debug {
+    /// What the database is called in logs and metrics.
+    fn name(&self) -> &'static str;
+
+    /// The rows that a selection names.
+    fn select<'a>(&'a self, selection: Select<'a>) -> Lookup<'a, Vec<Row>>;
+}
+
+/// Appwrite reads no more rows of what belongs to one project or user (`APP_LIMIT_SUBQUERY`).
+pub(crate) const MAX_ROWS: usize = 1000;
+
+/// Which rows to read, and what of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Select<'a> {
+    /// Whose table.
+    pub(crate) space: &'a Space,
+    /// The collection, as Appwrite names it.
+    pub(crate) collection: &'static str,
+    /// The columns to read.
+    pub(crate) columns: &'static [&'static str],
+    /// Columns and what they must be equal to.
+    pub(crate) filters: &'a [(&'static str, &'a str)],
+}
+
+/// Whose tables: those of the console or those of one project.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Space(String);
+
+impl Space {
+    /// The console's own tables.
+    pub(crate) fn console() -> Self {
+        Self::numbered("console")
+    }
+
+    /// The tables of a project.
+    pub(crate) fn of(project: &Project) -> Self {
+        Self::numbered(&project.sequence)
+    }
+
+    /// The tables of the project with this `$sequence`. Only what Appwrite allows in the name of a table is kept, so
+    /// that the name is safe in a statement.
+    pub(crate) fn numbered(sequence: &str) -> Self {
+        let name = sequence.chars().filter(|&c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        Self(format!("_{}", name.collect::<String>()))
+    }
+
+    /// The name of a collection's table.
+    pub(crate) fn table(&self, collection: &str) -> String {
+        format!("{}_{collection}", self.0)
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Debug for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Space({self})")
+    }
+}
+
+/// One row, as far as it was asked for.
+#[derive(Clone)]
+pub(crate) struct Row {
+    columns: &'static [&'static str],
+    cells: Vec<Option<String>>,
+}
+
+impl Row {
+    /// A row with its cells in the order of the columns.
+    pub(crate) fn new(columns: &'static [&'static str], cells: Vec<Option<String>>) -> Self {
+        Self { columns, cells }
+    }
+
+    /// A cell; `None` if it is NULL or was not asked for.
+    pub(crate) fn text(&self, column: &str) -> Option<&str> {
+        let (_, cell) = self.columns.iter().zip(&self.cells).find(|(name, _)| **name == column)?;
+        cell.as_deref()
+    }
+
+    /// A cell that Appwrite shows as empty when it is NULL.
+    pub(crate) fn text_or_empty(&self, column: &str) -> &str {
+        self.text(column).unwrap_or_default()
+    }
+
+    /// A boolean.
+    pub(crate) fn flag(&self, column: &str) -> Option<bool> {
+        self.text(column).map(|text| text != "0")
+    }
+
+    /// A time; `None` if it is NULL or is no time.
+    pub(crate) fn time(&self, column: &str) -> Option<Timestamp> {
+        let civil: DateTime = self.text(column)?.parse().ok()?;
+        TimeZone::UTC.to_timestamp(civil).ok()
+    }
+
+    /// A time as the API shows it; empty if there is none.
+    pub(crate) fn shown_time(&self, column: &str) -> String {
+        self.time(column).map(|time| time.strftime("%FT%T%.3f+00:00").to_string()).unwrap_or_default()
+    }
+
+    /// An array of texts; NULL is an empty one, and `None` is what is no array of texts.
+    pub(crate) fn list(&self, column: &str) -> Option<Vec<String>> {
+        match self.text(column) {
+            None => Some(Vec::new()),
+            Some(text) => serde_json::from_str::<Option<_>>(text).ok().map(Option::unwrap_or_default),
+        }
+    }
+}
+
+impl Debug for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Cells hold personal data and secrets.
+        f.debug_struct("Row").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+/// A time as the tables hold it.
+pub(crate) fn stored_time(time: Timestamp) -> String {
+    time.strftime("%F %T%.3f").to_string()
+}

@@ -1,0 +1,305 @@
+//! A directory around a directory, which remembers projects: every connection needs one, and they seldom change.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+use realtime_core::id::{ProjectId, UserId};
+use realtime_core::identity::{Account, Credential, Credentials, Identity};
+use realtime_core::project::Project;
+use realtime_core::secret::Secret;
+use tokio::sync::OnceCell;
+
+use super::clock::Clock;
+use super::{ApiKey, Directory, DirectoryError, Lookup};
+
+/// Remembers projects for a while, unknown ones too, and looks each up once however many ask at the same time. What
+/// concerns users is asked every time: nobody keeps rights by a cache.
+#[derive(Debug)]
+pub struct Cache {
+    inner: Arc<dyn Directory>,
+    keeps: SignedDuration,
+    clock: Arc<dyn Clock>,
+    projects: Mutex<HashMap<ProjectId, Entry>>,
+}
+
+/// A look-up that is done or under way.
+#[derive(Debug, Clone)]
+struct Entry {
+    began: Timestamp,
+    answer: Arc<OnceCell<Answer>>,
+}
+
+type Answer = Result<Option<Arc<Project>>, DirectoryError>;
+
+/// Projects remembered at most. Clients may ask for projects that do not exist; those beyond are looked up each time.
+const MAX_PROJECTS: usize = 10_000;
+
+impl Cache {
+    /// Remembers what `inner` says of projects for as long as `keeps`.
+    pub fn new(inner: Arc<dyn Directory>, keeps: SignedDuration, clock: Arc<dyn Clock>) -> Self {
+        Self { inner, keeps, clock, projects: Mutex::default() }
+    }
+
+    /// Forgets a project that has changed. Who asks from now on gets what is true from now on.
+    pub fn forget_project(&self, id: &ProjectId) {
+        self.lock().remove(id);
+    }
+
+    async fn find_project(&self, id: &ProjectId) -> Answer {
+        let Some(entry) = self.entry(id) else { return self.inner.project(id).await };
+        // Should whoever looks it up give up, one of those who wait goes on.
+        let answer = entry.answer.get_or_init(|| self.inner.project(id)).await;
+        if answer.is_err() {
+            self.forget(id, &entry);
+        }
+        answer.clone()
+    }
+
+    /// The look-up to take part in; `None` if no more can be remembered.
+    fn entry(&self, id: &ProjectId) -> Option<Entry> {
+        let now = self.clock.now();
+        let mut projects = self.lock();
+        if let Some(entry) = projects.get(id).filter(|entry| self.is_fresh(entry, now)) {
+            return Some(entry.clone());
+        }
+        if projects.len() >= MAX_PROJECTS {
+            projects.retain(|_, entry| self.is_fresh(entry, now));
+        }
+        if projects.len() >= MAX_PROJECTS {
+            return None;
+        }
+        let entry = Entry { began: now, answer: Arc::default() };
+        projects.insert(id.clone(), entry.clone());
+        Some(entry)
+    }
+
+    fn is_fresh(&self, entry: &Entry, now: Timestamp) -> bool {
+        let age = now.duration_since(entry.began);
+        !age.is_negative() && age < self.keeps
+    }
+
+    /// Forgets a look-up that failed, unless another one has taken its place.
+    fn forget(&self, id: &ProjectId, failed: &Entry) {
+        let mut projects = self.lock();
+        if projects.get(id).is_some_and(|entry| Arc::ptr_eq(&entry.answer, &failed.answer)) {
+            projects.remove(id);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ProjectId, Entry>> {
+        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Directory for Cache {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>> {
+        Box::pin(self.find_project(id))
+    }
+
+    fn identify<'a>(&'a self, project: &'a Project, credentials: &'a Credentials) -> Lookup<'a, Identity> {
+        self.inner.identify(project, credentials)
+    }
+
+    fn authenticate<'a>(
+        &'a self,
+        project: &'a Project,
+        credential: &'a Credential,
+    ) -> Lookup<'a, Option<Identity>> {
+        self.inner.authenticate(project, credential)
+    }
+
+    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Arc<Account>>> {
+        self.inner.refresh(project, user)
+    }
+
+    fn api_key<'a>(&'a self, project: &'a Project, secret: &'a Secret) -> Lookup<'a, Option<ApiKey>> {
+        self.inner.api_key(project, secret)
+    }
+
+    fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {
+        self.inner.owns_host(project, host)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
+
+    use futures_util::FutureExt as _;
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Knows one project, `shop`, and answers when it is let.
+    #[derive(Debug)]
+    struct Inner {
+        asked: AtomicUsize,
+        down: AtomicBool,
+        may_answer: Semaphore,
+    }
+
+    impl Inner {
+        async fn answer(&self, id: &ProjectId) -> Answer {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            self.may_answer.acquire().await.unwrap().forget();
+            if self.down.load(Ordering::Relaxed) {
+                return Err(DirectoryError::Unavailable { directory: "inner", reason: "down".into() });
+            }
+            Ok((id.as_str() == "shop").then(|| {
+                Arc::new(Project {
+                    id: id.clone(),
+                    sequence: "1".into(),
+                    team: None,
+                    region: String::new(),
+                    realtime_enabled: true,
+                    platforms: Vec::new(),
+                })
+            }))
+        }
+    }
+
+    impl Directory for Inner {
+        fn name(&self) -> &'static str {
+            "inner"
+        }
+
+        fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>> {
+            Box::pin(self.answer(id))
+        }
+
+        fn identify<'a>(&'a self, _: &'a Project, _: &'a Credentials) -> Lookup<'a, Identity> {
+            unreachable!()
+        }
+
+        fn authenticate<'a>(&'a self, _: &'a Project, _: &'a Credential) -> Lookup<'a, Option<Identity>> {
+            unreachable!()
+        }
+
+        fn refresh<'a>(&'a self, _: &'a ProjectId, _: &'a UserId) -> Lookup<'a, Option<Arc<Account>>> {
+            unreachable!()
+        }
+
+        fn api_key<'a>(&'a self, _: &'a Project, _: &'a Secret) -> Lookup<'a, Option<ApiKey>> {
+            unreachable!()
+        }
+
+        fn owns_host<'a>(&'a self, _: &'a Project, _: &'a str) -> Lookup<'a, bool> {
+            unreachable!()
+        }
+    }
+
+    #[derive(Debug, Default)]
+    struct Hand(AtomicI64);
+
+    impl Clock for Hand {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_second(self.0.load(Ordering::Relaxed)).unwrap()
+        }
+    }
+
+    fn cache(may_answer: usize) -> (Cache, Arc<Inner>, Arc<Hand>) {
+        let inner = Arc::new(Inner {
+            asked: AtomicUsize::new(0),
+            down: AtomicBool::new(false),
+            may_answer: Semaphore::new(may_answer),
+        });
+        let clock = Arc::new(Hand::default());
+        let cache = Cache::new(inner.clone(), SignedDuration::from_secs(10), clock.clone());
+        (cache, inner, clock)
+    }
+
+    fn asked(inner: &Inner) -> usize {
+        inner.asked.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_project_is_remembered_for_its_time() {
+        let (cache, inner, clock) = cache(100);
+        let shop = ProjectId::new("shop");
+        for (second, expected) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 3), (5, 4)] {
+            clock.0.store(second, Ordering::Relaxed);
+            assert!(cache.project(&shop).await.unwrap().is_some());
+            assert_eq!(asked(&inner), expected, "at second {second}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_project_is_remembered_too() {
+        let (cache, inner, _) = cache(100);
+        for _ in 0..3 {
+            assert_eq!(cache.project(&"none".into()).await.unwrap(), None);
+        }
+        assert_eq!(asked(&inner), 1);
+    }
+
+    #[tokio::test]
+    async fn many_who_ask_at_once_make_one_look_up() {
+        let (cache, inner, _) = cache(0);
+        let shop = ProjectId::new("shop");
+        let mut all = Box::pin(join_all((0..50).map(|_| cache.project(&shop))));
+        assert!(all.as_mut().now_or_never().is_none());
+        inner.may_answer.add_permits(1);
+        assert!(all.await.into_iter().all(|answer| answer.unwrap().is_some()));
+        assert_eq!(asked(&inner), 1);
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_go_on_when_the_first_gives_up() {
+        let (cache, inner, _) = cache(0);
+        let shop = ProjectId::new("shop");
+        let mut first = cache.project(&shop);
+        let mut second = cache.project(&shop);
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        drop(first);
+        inner.may_answer.add_permits(1);
+        assert!(second.await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_told_to_all_who_wait_and_forgotten() {
+        let (cache, inner, _) = cache(0);
+        inner.down.store(true, Ordering::Relaxed);
+        let shop = ProjectId::new("shop");
+        let mut all = Box::pin(join_all((0..3).map(|_| cache.project(&shop))));
+        assert!(all.as_mut().now_or_never().is_none());
+        inner.may_answer.add_permits(2);
+        assert!(all.await.into_iter().all(|answer| answer.is_err()));
+        assert_eq!(asked(&inner), 1);
+        inner.down.store(false, Ordering::Relaxed);
+        assert!(cache.project(&shop).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_project_that_changed_is_looked_up_again() {
+        let (cache, inner, _) = cache(0);
+        let shop = ProjectId::new("shop");
+        let mut before = cache.project(&shop);
+        assert!((&mut before).now_or_never().is_none());
+        cache.forget_project(&shop);
+        inner.may_answer.add_permits(2);
+        assert!(cache.project(&shop).await.unwrap().is_some());
+        assert_eq!(asked(&inner), 2, "an answer that was under way may be of before the change");
+        assert!(before.await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn asking_for_what_is_not_there_does_not_fill_the_memory() {
+        let (cache, inner, clock) = cache(100_000);
+        for number in 0..MAX_PROJECTS + 5 {
+            cache.project(&ProjectId::new(number.to_string())).await.unwrap();
+        }
+        assert_eq!(cache.lock().len(), MAX_PROJECTS);
+        assert_eq!(asked(&inner), MAX_PROJECTS + 5);
+        clock.0.store(10, Ordering::Relaxed);
+        cache.project(&"shop".into()).await.unwrap();
+        assert_eq!(cache.lock().len(), 1);
+    }
+}
