@@ -5,10 +5,13 @@
 
 pub mod admission;
 pub mod bus;
+pub mod cli;
+pub mod config;
 pub mod directory;
 pub mod http;
 mod listener;
 pub mod node;
 pub mod peer;
 pub mod shard;
+pub mod telemetry;
 pub mod transport;

@@ -128,7 +128,7 @@ mod tests {
     fn begin_new(idempotency: &Idempotency, key: &str, now: Instant) -> Permit {
         match idempotency.begin_at(&project(), key, b"body", now) {
             Begun::New(permit) => permit,
-            other => panic!("{other:?}"),
+            other @ (Begun::Done(_) | Begun::UnderWay | Begun::Other) => panic!("{other:?}"),
         }
     }
 

@@ -1,0 +1,88 @@
+//! `realtime check`: what configuration holds, where it comes from, and whether a server could start with it.
+
+use std::fmt::Write as _;
+
+use clap::{ArgMatches, Command};
+use serde_json::{Map, Value, json};
+
+use super::{Failure, given, json_arg, layers, runtime, say, say_json, settings};
+use crate::config::Config;
+use crate::config::layer::{Layers, shown};
+use crate::config::setting::SETTINGS;
+use crate::directory::embedded::Embedded;
+
+pub(super) fn command() -> Command {
+    settings(
+        Command::new("check")
+            .about("Show the configuration and whether a server could start with it")
+            .after_help("Examples:\n  realtime check\n  realtime check --config realtime.toml --json"),
+    )
+    .arg(json_arg())
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let layers = layers(matches)?;
+    let config = Config::resolve(&layers)?;
+    let problems = runtime()?.block_on(problems(&config));
+    if given(matches, "json") {
+        say_json(&json!({ "settings": settings_json(&layers), "problems": problems }));
+    } else {
+        say(&table(&layers));
+    }
+    match problems.as_slice() {
+        [] => {
+            say_unless_json(matches, "A server can start with this.");
+            Ok(())
+        }
+        problems => Err(Failure(problems.join("\n"))),
+    }
+}
+
+/// What would keep a server from starting.
+async fn problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
+    match Embedded::open(config).await {
+        Ok(embedded) => {
+            problems.extend(embedded.directory(config).err().map(|error| error.to_string()));
+            embedded.database.close().await;
+        }
+        Err(error) => problems.push(error.to_string()),
+    }
+    if let Err(error) = std::net::TcpListener::bind(config.listen) {
+        let address = config.listen;
+        problems.push(format!("cannot listen on {address}: {error}; choose another address with --listen"));
+    }
+    problems
+}
+
+fn say_unless_json(matches: &ArgMatches, line: &str) {
+    if !given(matches, "json") {
+        say(line);
+    }
+}
+
+fn settings_json(layers: &Layers) -> Value {
+    let facts: Map<String, Value> = SETTINGS
+        .iter()
+        .map(|setting| {
+            let (value, source) = layers.get(setting.key);
+            (setting.key.to_owned(), json!({ "value": shown(setting, value), "source": source.to_string() }))
+        })
+        .collect();
+    Value::Object(facts)
+}
+
+fn table(layers: &Layers) -> String {
+    let width = SETTINGS.iter().map(|setting| setting.key.len()).max().unwrap_or_default();
+    let mut table = String::new();
+    for setting in SETTINGS {
+        let (value, source) = layers.get(setting.key);
+        let value = match shown(setting, value) {
+            "" => "(none)",
+            value => value,
+        };
+        // Writing to a text cannot fail.
+        let _ = writeln!(table, "{:width$}  {value}  ({source})", setting.key);
+    }
+    table
+}

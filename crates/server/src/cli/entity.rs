@@ -1,0 +1,94 @@
+//! What `create`, `list` and `remove` have in common for everything in the embedded database.
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use serde_json::Value;
+
+use super::{given, json_arg, say, say_json};
+
+/// A command with `create`, `list` and `remove` below it.
+pub(super) fn command(
+    name: &'static str,
+    about: &'static str,
+    example: &'static str,
+    below: impl IntoIterator<Item = Command>,
+) -> Command {
+    Command::new(name)
+        .about(about)
+        .after_help(format!("Examples:\n{example}"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(below.into_iter().map(|command| super::database_settings(command).arg(json_arg())))
+}
+
+/// `remove ID`, with `--dry-run`.
+pub(super) fn remove(what: &'static str) -> Command {
+    Command::new("remove")
+        .about(format!("Remove a {what} and all that belongs to it"))
+        .arg(Arg::new("id").required(true).value_name("ID"))
+        .arg(
+            Arg::new("dry_run")
+                .long("dry-run")
+                .action(ArgAction::SetTrue)
+                .help("Only say what would be removed"),
+        )
+}
+
+/// `--id`.
+pub(super) fn id_arg() -> Arg {
+    Arg::new("id").long("id").value_name("ID").help("Its id; one is made if you name none")
+}
+
+/// `--project`.
+pub(super) fn project_arg() -> Arg {
+    Arg::new("project").long("project").value_name("ID").default_value("demo").help("Of which project")
+}
+
+/// Prints one thing that was made.
+pub(super) fn made(matches: &ArgMatches, what: &str, facts: &Value) {
+    if given(matches, "json") {
+        say_json(facts);
+        return;
+    }
+    say(&format!("{what} created"));
+    for (name, value) in facts.as_object().into_iter().flatten() {
+        say(&format!("  {name}: {}", plain(value)));
+    }
+}
+
+/// Prints a list, a line each.
+pub(super) fn list(matches: &ArgMatches, entries: &[Value]) {
+    if given(matches, "json") {
+        say_json(&Value::from(entries.to_vec()));
+        return;
+    }
+    if entries.is_empty() {
+        say("(none)");
+    }
+    for entry in entries {
+        let facts = entry.as_object().into_iter().flatten();
+        let line: Vec<String> = facts.map(|(name, value)| format!("{name}={}", plain(value))).collect();
+        say(&line.join("  "));
+    }
+}
+
+/// Says what was, or would be, removed. Whether to go on.
+pub(super) fn may_remove(matches: &ArgMatches, what: &str, id: &str) -> bool {
+    let dry = given(matches, "dry_run");
+    if dry {
+        say(&format!("would remove {what} {id}"));
+    }
+    !dry
+}
+
+/// Says that something was removed.
+pub(super) fn removed(what: &str, id: &str) {
+    say(&format!("{what} {id} removed"));
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+    }
+}

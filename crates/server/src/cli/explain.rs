@@ -1,0 +1,161 @@
+//! `realtime explain`: what would be made of an event, and whether somebody would get it and why.
+
+use bytes::Bytes;
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use realtime_core::channel::{Channel, convert};
+use realtime_core::id::{EventId, ProjectId, UserId};
+use realtime_core::identity::{Identity, roles_of};
+use realtime_core::index::Subscription;
+use realtime_core::query::{Filter, Limits};
+use realtime_core::role::Role;
+use realtime_core::verdict::Verdict;
+use realtime_protocol::appwrite::envelope::{self, Envelope};
+use realtime_protocol::appwrite::publish::{self, Stamp};
+use realtime_protocol::appwrite::system_event::{Context, Outcome};
+use serde_json::{Map, Value, json};
+
+use super::{
+    Failure, database_settings, entity, given, json_arg, layers, say, say_json, text, texts, with_database,
+};
+use crate::config::Config;
+
+pub(super) fn command() -> Command {
+    database_settings(
+        Command::new("explain").about("Say what becomes of an event, and whether a client would get it and why").after_help(
+            "Examples:\n  realtime explain --event users.alice.update --payload '{\"$id\":\"alice\"}'\n  \
+             realtime explain --event databases.d.collections.c.documents.x.create --payload '{\"$id\":\"x\"}' \\\n    \
+             --permission 'read(\"users\")' --user alice --listen documents\n\n\
+             Nothing is sent: this reads the embedded database and works the answer out.",
+        ),
+    )
+    .args([
+        entity::project_arg(),
+        Arg::new("event").long("event").value_name("NAME").help("The event's name"),
+        Arg::new("payload").long("payload").value_name("JSON").default_value("{}").help("What it is about"),
+        several("permission", "PERMISSION", "Who may read it"),
+        several("channel", "CHANNEL", "A channel that it is heard on, with --role instead of --event"),
+        several("role", "ROLE", "Who may hear it"),
+        Arg::new("user").long("user").value_name("ID").help("Would this user get it? Without one: would a guest?"),
+        several("listen", "CHANNEL", "A channel that the client listens to"),
+        several("query", "JSON", "A query of the client's subscription"),
+        json_arg(),
+    ])
+}
+
+fn several(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name)
+        .long(name)
+        .value_name(value)
+        .action(ArgAction::Append)
+        .help(format!("{help}; may be given several times"))
+}
+
+pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
+    let config = Config::resolve(&layers(matches)?)?;
+    let id = ProjectId::new(text(matches, "project").unwrap_or_default());
+    let envelopes = with_database(matches, async |embedded| {
+        let directory = embedded.directory(&config)?;
+        let project =
+            directory.project(&id).await?.ok_or_else(|| Failure(format!("there is no project {id}")))?;
+        let identity = match text(matches, "user") {
+            None => Identity::guest(),
+            Some(user) => {
+                let account = directory.refresh(&id, &UserId::new(user)).await?;
+                let account = account.ok_or_else(|| Failure(format!("there is no user {user} in {id}")))?;
+                Identity { account: Some(account), ..Identity::guest() }
+            }
+        };
+        let context =
+            Context { project: &id, team: project.team.as_ref(), legacy_channels: config.legacy_channels };
+        let envelopes = match derive(matches, &context)? {
+            Outcome::Published(envelopes) => envelopes,
+            Outcome::Unpublished(reason) => {
+                say(&format!("This event is not published: {reason}"));
+                return Ok(Vec::new());
+            }
+        };
+        explain(matches, &id, &identity, &envelopes)
+    })?;
+    drop(envelopes);
+    Ok(())
+}
+
+/// What publishing would make of the event.
+fn derive(matches: &ArgMatches, context: &Context<'_>) -> Result<Outcome<Vec<Envelope>>, Failure> {
+    let payload: Value = serde_json::from_str(text(matches, "payload").unwrap_or("{}"))
+        .map_err(|error| Failure(format!("--payload must be a JSON object: {error}")))?;
+    let mut event = Map::from_iter([("payload".to_owned(), payload)]);
+    for (name, field) in [("permission", "permissions"), ("channel", "channels"), ("role", "roles")] {
+        let values = texts(matches, name);
+        if !values.is_empty() {
+            event.insert(field.to_owned(), json!(values));
+        }
+    }
+    if let Some(name) = text(matches, "event") {
+        event.insert("event".to_owned(), json!(name));
+    }
+    let body = Bytes::from(Value::Object(event).to_string());
+    let id = EventId::new("explained");
+    let stamp = Stamp { timestamp: "1970-01-01T00:00:00.000+00:00", id: &id };
+    let mut all = Vec::new();
+    for publication in publish::parse(&body)? {
+        match publication.envelopes(context, &stamp)? {
+            Outcome::Published(made) => all.extend(made),
+            Outcome::Unpublished(reason) => return Ok(Outcome::Unpublished(reason)),
+        }
+    }
+    Ok(Outcome::Published(all))
+}
+
+/// Prints the event and the verdict for each project that it is published in.
+fn explain(
+    matches: &ArgMatches,
+    project: &ProjectId,
+    identity: &Identity,
+    envelopes: &[Envelope],
+) -> Result<Vec<Value>, Failure> {
+    let asked: Vec<Channel> = texts(matches, "listen").iter().map(Channel::new).collect();
+    let subscription = Subscription {
+        id: "client".into(),
+        channels: convert(&asked, identity.user()).into(),
+        filter: Filter::parse(&texts(matches, "query"), &Limits::default())?,
+    };
+    let roles: Vec<Role> = match &identity.account {
+        Some(account) => roles_of(account),
+        None => identity.roles(),
+    };
+    let mut answers = Vec::new();
+    for made in envelopes {
+        let event = envelope::decode(&made.encode())?;
+        let verdict = Verdict::of(&event, project, roles.iter(), std::iter::once(&subscription));
+        let answer = json!({
+            "project": made.project.as_str(),
+            "names": made.events,
+            "channels": made.channels,
+            "roles": made.roles.iter().map(Role::as_str).collect::<Vec<_>>(),
+            "rolesChanged": event.roles_changed.as_ref().map(UserId::as_str),
+            "delivered": matches!(verdict, Verdict::Delivered { .. }),
+            "verdict": verdict.to_string(),
+        });
+        if given(matches, "json") {
+            say_json(&answer)
+        } else {
+            tell(made, &verdict, !asked.is_empty())
+        }
+        answers.push(answer);
+    }
+    Ok(answers)
+}
+
+fn tell(made: &Envelope, verdict: &Verdict, has_client: bool) {
+    say(&format!("project   {}", made.project));
+    say(&format!("name      {}", made.events.first().map_or("-", String::as_str)));
+    say(&format!("channels  {}", made.channels.join(", ")));
+    let roles: Vec<&str> = made.roles.iter().map(Role::as_str).collect();
+    say(&format!("roles     {}", roles.join(", ")));
+    if has_client {
+        say(&format!("verdict   {verdict}"));
+    } else {
+        say("Name a channel with --listen to see whether a client would get it.");
+    }
+}

@@ -1,0 +1,421 @@
+//! What has been decided about a server: values as they are meant, checked, without anything left open.
+
+pub mod layer;
+pub mod setting;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::http::HeaderName;
+use realtime_core::id::ProjectId;
+use realtime_core::limit::Rate;
+use realtime_core::origin::OriginSettings;
+use realtime_core::outbox::Bounds;
+use realtime_core::query;
+use realtime_core::secret::Secret;
+use realtime_core::settings::Settings as EngineSettings;
+use realtime_protocol::appwrite::{Appwrite, Masking};
+
+use self::layer::{Layers, Source};
+use self::setting::Kind;
+use crate::admission::AddressLimits;
+use crate::http::ingest;
+use crate::node;
+
+/// A server's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Folder of the embedded database.
+    pub data_dir: PathBuf,
+    /// Threads that serve clients.
+    pub shards: usize,
+    /// Key for encryption and JWTs; empty means the one in the data folder.
+    pub secret: Secret,
+    /// Which refusals keep their text to themselves.
+    pub masking: Masking,
+    /// What every engine is told.
+    pub engine: EngineSettings,
+    /// Limits by address.
+    pub addresses: AddressLimits,
+    /// Headers that name the client's address.
+    pub trusted_headers: Vec<HeaderName>,
+    /// A client's message in bytes.
+    pub max_message: usize,
+    /// A request's line and headers in bytes.
+    pub max_head: usize,
+    /// How long a client may take to send them.
+    pub head_timeout: Duration,
+    /// A publish request's body in bytes.
+    pub max_body: usize,
+    /// Whether events are heard on the channel names of early Appwrite versions too.
+    pub legacy_channels: bool,
+    /// Over how long connections are closed when the server stops.
+    pub drain: Duration,
+    /// How users are understood.
+    pub users: Users,
+    /// JWTs of backends with users of their own.
+    pub jwt: Jwt,
+    /// How long what is known of a project is believed.
+    pub project_cache: Duration,
+    /// Logs.
+    pub log: Log,
+}
+
+/// How users are understood.
+#[derive(Debug, Clone)]
+pub struct Users {
+    /// Whether blocked ones are refused.
+    pub refuse_blocked: bool,
+    /// Whether `mode=admin` needs membership of the project's team.
+    pub admin_needs_membership: bool,
+    /// Projects whose custom domains are allowed everywhere.
+    pub trusted_projects: Vec<ProjectId>,
+}
+
+/// JWTs of backends with users of their own.
+#[derive(Debug, Clone)]
+pub struct Jwt {
+    /// Shared secret; empty is none.
+    pub hs256_secret: Secret,
+    /// Files with public keys.
+    pub public_keys: Vec<PathBuf>,
+    /// A key set file.
+    pub key_set: Option<PathBuf>,
+    /// What `aud` may name.
+    pub audiences: Vec<String>,
+    /// How far a backend's clock may be off.
+    pub leeway: Duration,
+}
+
+/// How to log.
+#[derive(Debug, Clone)]
+pub struct Log {
+    /// In what form.
+    pub format: LogFormat,
+    /// What: a level, or levels by module.
+    pub filter: String,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; in colour on a terminal.
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object.
+    Json,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {}: {reason}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The file has a key that means nothing.
+    #[error("{}: there is no setting `{key}`; did you mean `{closest}`?", .path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// The key.
+        key: String,
+        /// One that there is.
+        closest: &'static str,
+    },
+    /// A value is not what it must be.
+    #[error("`{key}` cannot be {value:?} (from {said_in}): it must be {expected}")]
+    Value {
+        /// Of which setting.
+        key: &'static str,
+        /// The value, unless it is secret.
+        value: String,
+        /// Where it was said.
+        said_in: Source,
+        /// What it must be.
+        expected: String,
+    },
+}
+
+impl Config {
+    /// Understands what was written.
+    pub fn resolve(layers: &Layers) -> Result<Self, ConfigError> {
+        let read = Reader(layers);
+        let limited = read.switch("limits.enabled")?;
+        let per_minute = |key| -> Result<Option<Rate>, ConfigError> {
+            let limit = read.number(key)?;
+            Ok(limited.then_some(Rate { limit, per: Duration::from_secs(60) }))
+        };
+        let masking = match (read.text("environment"), read.switch("mask_like_appwrite")?) {
+            ("development", _) => Masking::Nothing,
+            (_, true) => Masking::Appwrite,
+            (_, false) => Masking::Faults,
+        };
+        let engine = EngineSettings {
+            messages: per_minute("limits.messages_per_minute")?,
+            subscriptions: read.number("limits.subscriptions")?,
+            channels: read.number("limits.channels")?,
+            queries: query::Limits { depth: read.number("limits.query_depth")?, ..query::Limits::default() },
+            outbox: Bounds {
+                count: read.at_least("limits.outbox_messages", 1)?,
+                bytes: read.at_least("limits.outbox_bytes", 1)?,
+            },
+            open_timeout: read.duration("limits.open_timeout")?,
+            heartbeat: read.at_least_a_second("heartbeat")?,
+            origin: OriginSettings { hosts: read.list("origin.hosts"), schemes: read.list("origin.schemes") },
+            check_console_origin: read.switch("origin.check_console")?,
+            region: read.text("region").to_owned(),
+            ..EngineSettings::default()
+        };
+        Ok(Self {
+            listen: read.parsed("listen", "an address and a port, for example 0.0.0.0:8080")?,
+            data_dir: PathBuf::from(read.text("data_dir")),
+            shards: match read.number("shards")? {
+                0 => std::thread::available_parallelism().map_or(1, usize::from),
+                shards => shards,
+            },
+            secret: Secret::new(read.text("secret")),
+            masking,
+            addresses: AddressLimits {
+                connects: per_minute("limits.connects_per_minute")?,
+                failures: per_minute("limits.failed_authentications_per_minute")?,
+            },
+            trusted_headers: read.headers("proxy.trusted_headers")?,
+            max_message: read.at_least("limits.message_bytes", 125)?,
+            // hyper takes no smaller buffer.
+            max_head: read.at_least("limits.head_bytes", 8_192)?,
+            head_timeout: read.duration("limits.head_timeout")?,
+            max_body: read.number("publish.body_bytes")?,
+            legacy_channels: read.switch("publish.legacy_channels")?,
+            drain: read.duration("drain")?,
+            users: Users {
+                refuse_blocked: read.switch("users.refuse_blocked")?,
+                admin_needs_membership: read.switch("users.admin_needs_membership")?,
+                trusted_projects: read.list("origin.trusted_projects").iter().map(ProjectId::new).collect(),
+            },
+            jwt: Jwt {
+                hs256_secret: Secret::new(read.text("jwt.hs256_secret")),
+                public_keys: read.list("jwt.public_keys").into_iter().map(PathBuf::from).collect(),
+                key_set: Some(read.text("jwt.key_set")).filter(|path| !path.is_empty()).map(PathBuf::from),
+                audiences: read.list("jwt.audiences"),
+                leeway: read.duration("jwt.leeway")?,
+            },
+            project_cache: read.duration("cache.projects")?,
+            log: Log {
+                format: match read.choice("log.format")? {
+                    "json" => LogFormat::Json,
+                    "pretty" => LogFormat::Pretty,
+                    _ => LogFormat::Auto,
+                },
+                filter: read.text("log.level").to_owned(),
+            },
+            engine,
+        })
+    }
+
+    /// What a node needs of it.
+    pub fn node(&self) -> node::Settings {
+        node::Settings {
+            listen: self.listen,
+            shards: self.shards,
+            engine: self.engine.clone(),
+            addresses: self.addresses,
+            trusted_headers: self.trusted_headers.clone(),
+            codec: Arc::new(Appwrite { masking: self.masking, queries: self.engine.queries }),
+            max_message: self.max_message,
+            max_head: self.max_head,
+            head_timeout: self.head_timeout,
+            publish: ingest::Settings {
+                max_body: self.max_body,
+                legacy_channels: self.legacy_channels,
+                trusted_headers: self.trusted_headers.clone(),
+            },
+            drain: self.drain,
+            dev: None,
+        }
+    }
+}
+
+/// Reads settings as what they are.
+struct Reader<'a>(&'a Layers);
+
+impl<'a> Reader<'a> {
+    fn text(&self, key: &'static str) -> &'a str {
+        self.0.get(key).0
+    }
+
+    fn list(&self, key: &'static str) -> Vec<String> {
+        self.text(key).split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn parsed<T: FromStr>(&self, key: &'static str, expected: &str) -> Result<T, ConfigError> {
+        self.text(key).trim().parse().map_err(|_| self.wrong(key, expected))
+    }
+
+    fn number<T: FromStr>(&self, key: &'static str) -> Result<T, ConfigError> {
+        self.parsed(key, "a whole number")
+    }
+
+    fn at_least(&self, key: &'static str, least: usize) -> Result<usize, ConfigError> {
+        let number = self.number(key)?;
+        if number < least { Err(self.wrong(key, &format!("at least {least}"))) } else { Ok(number) }
+    }
+
+    fn switch(&self, key: &'static str) -> Result<bool, ConfigError> {
+        match self.text(key).trim() {
+            "true" | "enabled" | "yes" | "1" => Ok(true),
+            // Appwrite takes everything but `enabled` for off.
+            "false" | "disabled" | "no" | "0" => Ok(false),
+            _ => Err(self.wrong(key, "`true` or `false`")),
+        }
+    }
+
+    fn duration(&self, key: &'static str) -> Result<Duration, ConfigError> {
+        parse_duration(self.text(key))
+            .ok_or_else(|| self.wrong(key, "a number with ms, s, m or h, such as 25s"))
+    }
+
+    fn at_least_a_second(&self, key: &'static str) -> Result<Duration, ConfigError> {
+        let duration = self.duration(key)?;
+        let enough = duration >= Duration::from_secs(1);
+        if enough { Ok(duration) } else { Err(self.wrong(key, "at least 1s")) }
+    }
+
+    fn choice(&self, key: &'static str) -> Result<&'a str, ConfigError> {
+        let value = self.text(key);
+        match setting::find(key).map(|setting| setting.kind) {
+            Some(Kind::Choice(words)) if !words.contains(&value) => {
+                Err(self.wrong(key, &format!("one of {}", words.join(", "))))
+            }
+            Some(_) | None => Ok(value),
+        }
+    }
+
+    fn headers(&self, key: &'static str) -> Result<Vec<HeaderName>, ConfigError> {
+        let names = self.list(key);
+        if names == ["none"] {
+            return Ok(Vec::new());
+        }
+        let parse = |name: &String| name.parse().map_err(|_| self.wrong(key, "names of headers, or `none`"));
+        names.iter().map(parse).collect()
+    }
+
+    fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
+        let (value, source) = self.0.get(key);
+        let value = setting::find(key).map_or(value, |setting| layer::shown(setting, value));
+        ConfigError::Value {
+            key,
+            value: value.to_owned(),
+            said_in: source.clone(),
+            expected: expected.to_owned(),
+        }
+    }
+}
+
+/// `250ms`, `25s`, `5m`, `2h`, `30d`.
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    match text.strip_prefix(digits)? {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3_600).map(Duration::from_secs),
+        "d" => number.checked_mul(86_400).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// The reference page of all settings, in Markdown.
+pub fn reference() -> String {
+    let mut page = String::from(
+        "# Settings\n\nA setting can stand in a file (`--config FILE`, TOML), in the environment, and on the command \
+         line; each of these beats the one before. `realtime check` shows what holds and where it comes from.\n\n\
+         | key in the file | flag | variables | default | what it is for |\n|---|---|---|---|---|\n",
+    );
+    for setting in setting::SETTINGS {
+        let variables = setting.env.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+        let default =
+            if setting.default.is_empty() { "none".to_owned() } else { format!("`{}`", setting.default) };
+        let row = format!(
+            "| `{}` | `--{}` | {variables} | {default} | {} |\n",
+            setting.key,
+            setting.flag(),
+            setting.help
+        );
+        page.push_str(&row);
+    }
+    page
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn with(key: &str, value: &str) -> Result<Config, ConfigError> {
+        Config::resolve(&Layers::defaults().with_flag(setting::find(key).unwrap(), value))
+    }
+
+    #[test]
+    fn the_defaults_are_appwrites_limits() {
+        let config = Config::resolve(&Layers::defaults()).unwrap();
+        assert_eq!(config.addresses.connects.unwrap().limit, 128);
+        assert_eq!(config.engine.messages.unwrap().limit, 32);
+        assert_eq!(config.max_message, 64_000);
+        assert!(config.shards >= 1);
+    }
+
+    #[test]
+    fn every_setting_refuses_nonsense_by_name() {
+        for setting in setting::SETTINGS {
+            let checked =
+                matches!(setting.kind, Kind::Number | Kind::Switch | Kind::Duration | Kind::Choice(_));
+            if checked {
+                let error = with(setting.key, "nonsense").unwrap_err().to_string();
+                assert!(error.contains(setting.key) && error.contains("nonsense"), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn limits_can_be_switched_off_with_appwrites_variable() {
+        let layers = Layers::defaults()
+            .with_environment(|name| (name == "_APP_OPTIONS_ABUSE").then(|| "disabled".to_owned()));
+        let config = Config::resolve(&layers).unwrap();
+        assert_eq!(config.addresses.connects, None);
+        assert_eq!(config.engine.messages, None);
+    }
+
+    #[test]
+    fn durations_are_read_with_their_unit() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("2h"), Some(Duration::from_secs(7_200)));
+        assert_eq!(parse_duration("5"), None);
+        assert_eq!(parse_duration("99999999999999999999h"), None);
+    }
+
+    #[test]
+    fn the_reference_page_in_the_repository_is_current() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/settings.md");
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            std::fs::write(path, reference()).unwrap();
+        }
+        let page = std::fs::read_to_string(path).unwrap();
+        assert!(
+            page == reference(),
+            "run `UPDATE_REFERENCE=1 cargo test -p realtime-server reference` and commit"
+        );
+    }
+}

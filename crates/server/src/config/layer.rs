@@ -1,0 +1,245 @@
+//! Values as they were written: defaults, then the file, then the environment, then the flags. Later ones win.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use super::ConfigError;
+use super::setting::{self, Kind, SETTINGS, Setting};
+
+/// Appwrite's variables that name hosts of its own.
+const HOSTS: &[&str] = &["_APP_DOMAIN", "_APP_CONSOLE_DOMAIN", "_APP_MIGRATION_HOST"];
+
+/// Where a value comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// Nobody said anything.
+    Default,
+    /// A file.
+    File(PathBuf),
+    /// An environment variable.
+    Variable(&'static str),
+    /// The command line.
+    Flag,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// A value for every setting, as text, and where it comes from.
+#[derive(Clone)]
+pub struct Layers(BTreeMap<&'static str, (String, Source)>);
+
+impl Layers {
+    /// The defaults alone.
+    pub fn defaults() -> Self {
+        let defaults =
+            SETTINGS.iter().map(|setting| (setting.key, (setting.default.to_owned(), Source::Default)));
+        Self(defaults.collect())
+    }
+
+    /// A TOML file on top. Tables are the parts of a key before its dots.
+    pub fn with_file(mut self, path: &Path) -> Result<Self, ConfigError> {
+        let read = |reason: String| ConfigError::File { path: path.to_owned(), reason };
+        let text = std::fs::read_to_string(path).map_err(|error| read(error.to_string()))?;
+        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| read(error.to_string()))?;
+        self.add_table(&table, "", path)?;
+        Ok(self)
+    }
+
+    /// The environment on top. `variable` looks one up.
+    pub fn with_environment(mut self, variable: impl Fn(&str) -> Option<String>) -> Self {
+        // Appwrite's images are told the port alone, and listen on all addresses.
+        if let Some(port) = variable("PORT").filter(|port| !is_unsaid(port)) {
+            self.0.insert("listen", (format!("0.0.0.0:{port}"), Source::Variable("PORT")));
+        }
+        let hosts: Vec<String> =
+            HOSTS.iter().filter_map(|name| variable(name)).filter(|host| !is_unsaid(host)).collect();
+        if let (Some(name), false) = (HOSTS.first(), hosts.is_empty()) {
+            // Each of the first two is `localhost` while it is not set.
+            let localhost = if hosts.len() < 2 { ",localhost" } else { "" };
+            self.0.insert("origin.hosts", (hosts.join(",") + localhost, Source::Variable(name)));
+        }
+        for setting in SETTINGS {
+            let said = setting.env.iter().find_map(|name| {
+                let value = variable(name)?;
+                // PHP takes an empty variable and "0" for one that is not set.
+                let unsaid = name.starts_with("_APP_") && is_unsaid(&value);
+                (!unsaid).then_some((value, Source::Variable(name)))
+            });
+            if let Some(said) = said {
+                self.0.insert(setting.key, said);
+            }
+        }
+        self
+    }
+
+    /// A flag on top.
+    pub fn with_flag(mut self, setting: &'static Setting, value: &str) -> Self {
+        self.0.insert(setting.key, (value.to_owned(), Source::Flag));
+        self
+    }
+
+    /// The value of a setting and where it comes from.
+    pub fn get(&self, key: &'static str) -> (&str, &Source) {
+        self.0.get(key).map_or(("", &Source::Default), |(value, source)| (value.as_str(), source))
+    }
+
+    fn add_table(&mut self, table: &toml::Table, prefix: &str, path: &Path) -> Result<(), ConfigError> {
+        for (name, value) in table {
+            let key = format!("{prefix}{name}");
+            if let toml::Value::Table(inner) = value {
+                self.add_table(inner, &format!("{key}."), path)?;
+                continue;
+            }
+            let Some(setting) = setting::find(&key) else {
+                return Err(ConfigError::UnknownKey { closest: closest(&key), key, path: path.to_owned() });
+            };
+            let text = text_of(value).ok_or_else(|| ConfigError::Value {
+                key: setting.key,
+                value: value.to_string(),
+                said_in: Source::File(path.to_owned()),
+                expected: "a text, a number, a switch or a list of texts".to_owned(),
+            })?;
+            self.0.insert(setting.key, (text, Source::File(path.to_owned())));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = SETTINGS.iter().map(|setting| {
+            let (value, source) = self.get(setting.key);
+            (setting.key, (shown(setting, value), source))
+        });
+        f.debug_map().entries(shown).finish()
+    }
+}
+
+/// A value as it may be printed.
+pub fn shown<'a>(setting: &Setting, value: &'a str) -> &'a str {
+    match setting.kind {
+        Kind::Secret if !value.is_empty() => "[set]",
+        Kind::Secret
+        | Kind::Text
+        | Kind::List
+        | Kind::Number
+        | Kind::Switch
+        | Kind::Duration
+        | Kind::Choice(_) => value,
+    }
+}
+
+fn is_unsaid(value: &str) -> bool {
+    value.is_empty() || value == "0"
+}
+
+fn text_of(value: &toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text.clone()),
+        toml::Value::Integer(number) => Some(number.to_string()),
+        toml::Value::Boolean(switch) => Some(switch.to_string()),
+        toml::Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()
+            .map(|i| i.join(",")),
+        toml::Value::Float(_) | toml::Value::Datetime(_) | toml::Value::Table(_) => None,
+    }
+}
+
+/// The known key that a mistyped one most likely stands for.
+fn closest(key: &str) -> &'static str {
+    let distance = |setting: &&Setting| edit_distance(key, setting.key);
+    SETTINGS.iter().min_by_key(distance).map_or("", |setting| setting.key)
+}
+
+/// Letters to change, add or take away (Levenshtein 1966).
+fn edit_distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.chars()) {
+            let change = diagonal + usize::from(x != y);
+            diagonal = *cell;
+            *cell = change.min(diagonal + 1).min(left + 1);
+            left = *cell;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[test]
+    fn flags_beat_the_environment_which_beats_the_file_which_beats_the_defaults() {
+        let file = file("region = \"file\"\ndrain = \"1s\"\nheartbeat = \"2s\"");
+        let layers = Layers::defaults().with_file(file.path()).unwrap().with_environment(|name| match name {
+            "REALTIME_REGION" | "REALTIME_DRAIN" => Some("variable".to_owned()),
+            _ => None,
+        });
+        let layers = layers.with_flag(setting::find("region").unwrap(), "flag");
+        assert_eq!(layers.get("region"), ("flag", &Source::Flag));
+        assert_eq!(layers.get("drain"), ("variable", &Source::Variable("REALTIME_DRAIN")));
+        assert_eq!(layers.get("heartbeat"), ("2s", &Source::File(file.path().to_owned())));
+        assert_eq!(layers.get("listen"), ("127.0.0.1:8080", &Source::Default));
+    }
+
+    #[test]
+    fn appwrites_variables_mean_the_default_when_empty_or_zero() {
+        let with = |value: &'static str| {
+            Layers::defaults().with_environment(move |name| (name == "_APP_REGION").then(|| value.to_owned()))
+        };
+        assert_eq!(with("").get("region").0, "default");
+        assert_eq!(with("0").get("region").0, "default");
+        assert_eq!(with("fra").get("region").0, "fra");
+    }
+
+    #[test]
+    fn a_port_alone_listens_on_all_addresses() {
+        let layers = Layers::defaults().with_environment(|name| (name == "PORT").then(|| "80".to_owned()));
+        assert_eq!(layers.get("listen").0, "0.0.0.0:80");
+    }
+
+    #[test]
+    fn appwrites_domains_may_connect() {
+        let layers = Layers::defaults()
+            .with_environment(|name| (name == "_APP_DOMAIN").then(|| "cloud.example.com".to_owned()));
+        assert_eq!(layers.get("origin.hosts").0, "cloud.example.com,localhost");
+    }
+
+    #[test]
+    fn a_mistyped_key_is_an_error_that_names_the_closest() {
+        let file = file("[limits]\nchanels = 5");
+        let error = Layers::defaults().with_file(file.path()).unwrap_err().to_string();
+        assert!(error.contains("limits.chanels") && error.contains("limits.channels"), "{error}");
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let layers = Layers::defaults().with_flag(setting::find("secret").unwrap(), "hunter2");
+        assert!(!format!("{layers:?}").contains("hunter2"));
+    }
+}

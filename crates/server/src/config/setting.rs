@@ -1,0 +1,361 @@
+//! The one list of settings: it feeds the file, the environment, the flags, `--help`, `check`, and the reference page.
+
+/// What a value has to look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// Any text that must not be shown.
+    Secret,
+    /// Texts separated by commas.
+    List,
+    /// A whole number.
+    Number,
+    /// `true` or `false`; for Appwrite's variables also `enabled` and `disabled`.
+    Switch,
+    /// A number with `ms`, `s`, `m` or `h`.
+    Duration,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// One thing that an operator may choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Its key in the file; dots are tables. The flag is the same with dashes.
+    pub key: &'static str,
+    /// Environment variables, first match wins. Those that begin with `_APP_` or are `PORT` follow Appwrite's rule: empty
+    /// and `0` mean the default.
+    pub env: &'static [&'static str],
+    /// What holds if nothing is said.
+    pub default: &'static str,
+    /// What a value has to look like.
+    pub kind: Kind,
+    /// What it is for.
+    pub help: &'static str,
+}
+
+impl Setting {
+    /// The flag without its dashes.
+    pub fn flag(&self) -> String {
+        self.key.replace(['.', '_'], "-")
+    }
+}
+
+/// The setting with this key.
+pub fn find(key: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.key == key)
+}
+
+const fn setting(
+    key: &'static str,
+    env: &'static [&'static str],
+    default: &'static str,
+    kind: Kind,
+    help: &'static str,
+) -> Setting {
+    Setting { key, env, default, kind, help }
+}
+
+/// Every setting, in the order of the reference page.
+pub static SETTINGS: &[Setting] = &[
+    setting(
+        "listen",
+        &["REALTIME_LISTEN"],
+        "127.0.0.1:8080",
+        Kind::Text,
+        "Address and port to listen on. Port 0 is any free one. The variable PORT sets the port alone, on all addresses.",
+    ),
+    setting(
+        "data_dir",
+        &["REALTIME_DATA_DIR"],
+        ".realtime",
+        Kind::Text,
+        "Folder of the embedded database and its key. It is made if it is not there.",
+    ),
+    setting(
+        "shards",
+        &["REALTIME_SHARDS", "_APP_WORKERS_NUM"],
+        "0",
+        Kind::Number,
+        "Threads that serve clients. 0 is one for each processor.",
+    ),
+    setting(
+        "environment",
+        &["REALTIME_ENVIRONMENT", "_APP_ENV"],
+        "production",
+        Kind::Text,
+        "`development` shows clients the text of every error; anything else hides those that are faults of the server.",
+    ),
+    setting(
+        "mask_like_appwrite",
+        &["REALTIME_MASK_LIKE_APPWRITE"],
+        "false",
+        Kind::Switch,
+        "Hide the texts of 1003 and 1013 errors too, as Appwrite does in production.",
+    ),
+    setting(
+        "region",
+        &["REALTIME_REGION", "_APP_REGION"],
+        "default",
+        Kind::Text,
+        "Where this server is; projects of another region are refused.",
+    ),
+    setting(
+        "secret",
+        &["REALTIME_SECRET", "_APP_OPENSSL_KEY_V1"],
+        "",
+        Kind::Secret,
+        "Key that encrypts secrets in the database and signs JWTs. Empty: one is made and kept in the data folder.",
+    ),
+    setting(
+        "proxy.trusted_headers",
+        &["REALTIME_PROXY_TRUSTED_HEADERS", "_APP_TRUSTED_HEADERS"],
+        "x-forwarded-for",
+        Kind::List,
+        "Headers that name the client's address, first match wins. Name none (`none`) if no proxy is in front, or clients can choose their address.",
+    ),
+    setting(
+        "limits.enabled",
+        &["REALTIME_LIMITS_ENABLED", "_APP_OPTIONS_ABUSE"],
+        "enabled",
+        Kind::Switch,
+        "Whether the limits by address and the message limit hold.",
+    ),
+    setting(
+        "limits.connects_per_minute",
+        &["REALTIME_LIMITS_CONNECTS_PER_MINUTE"],
+        "128",
+        Kind::Number,
+        "Connections from one address to one path in a minute.",
+    ),
+    setting(
+        "limits.messages_per_minute",
+        &["REALTIME_LIMITS_MESSAGES_PER_MINUTE"],
+        "32",
+        Kind::Number,
+        "Messages on one connection in a minute, pings not counted.",
+    ),
+    setting(
+        "limits.failed_authentications_per_minute",
+        &["REALTIME_LIMITS_FAILED_AUTHENTICATIONS_PER_MINUTE"],
+        "32",
+        Kind::Number,
+        "Sessions, JWTs and API keys that prove nothing, from one address in a minute.",
+    ),
+    setting(
+        "limits.message_bytes",
+        &["REALTIME_LIMITS_MESSAGE_BYTES"],
+        "64000",
+        Kind::Number,
+        "A client's message, framing included.",
+    ),
+    setting(
+        "limits.head_bytes",
+        &["REALTIME_LIMITS_HEAD_BYTES"],
+        "65536",
+        Kind::Number,
+        "Request line and headers; at least 8192.",
+    ),
+    setting(
+        "limits.head_timeout",
+        &["REALTIME_LIMITS_HEAD_TIMEOUT"],
+        "10s",
+        Kind::Duration,
+        "How long a client may take to send them.",
+    ),
+    setting(
+        "limits.open_timeout",
+        &["REALTIME_LIMITS_OPEN_TIMEOUT"],
+        "10s",
+        Kind::Duration,
+        "How long finding out who a client is may take.",
+    ),
+    setting(
+        "limits.subscriptions",
+        &["REALTIME_LIMITS_SUBSCRIPTIONS"],
+        "1000",
+        Kind::Number,
+        "Subscriptions of one connection.",
+    ),
+    setting(
+        "limits.channels",
+        &["REALTIME_LIMITS_CHANNELS"],
+        "10000",
+        Kind::Number,
+        "Channels of all subscriptions of one connection together.",
+    ),
+    setting(
+        "limits.query_depth",
+        &["REALTIME_LIMITS_QUERY_DEPTH"],
+        "32",
+        Kind::Number,
+        "How deep `and` and `or` may stand inside each other.",
+    ),
+    setting(
+        "limits.outbox_messages",
+        &["REALTIME_LIMITS_OUTBOX_MESSAGES"],
+        "4096",
+        Kind::Number,
+        "Messages that may wait for one client; beyond it the client is closed with a code that says to come back.",
+    ),
+    setting(
+        "limits.outbox_bytes",
+        &["REALTIME_LIMITS_OUTBOX_BYTES"],
+        "4194304",
+        Kind::Number,
+        "The same in bytes of event data.",
+    ),
+    setting(
+        "heartbeat",
+        &["REALTIME_HEARTBEAT"],
+        "25s",
+        Kind::Duration,
+        "A connection that was sent nothing for this long gets a sign of life, so that proxies keep it open.",
+    ),
+    setting(
+        "drain",
+        &["REALTIME_DRAIN"],
+        "10s",
+        Kind::Duration,
+        "When the server stops, connections are closed spread over this time.",
+    ),
+    setting(
+        "origin.hosts",
+        &["REALTIME_ORIGIN_HOSTS"],
+        "localhost",
+        Kind::List,
+        "Hosts whose pages may connect to every project, beside each project's platforms. May begin with `*.`.",
+    ),
+    setting(
+        "origin.schemes",
+        &["REALTIME_ORIGIN_SCHEMES", "_APP_CONSOLE_SCHEMA"],
+        "",
+        Kind::List,
+        "Schemes of native apps that may connect to every project.",
+    ),
+    setting(
+        "origin.check_console",
+        &["REALTIME_ORIGIN_CHECK_CONSOLE"],
+        "true",
+        Kind::Switch,
+        "Check the origin of connections to the console project too. Appwrite does not.",
+    ),
+    setting(
+        "origin.trusted_projects",
+        &["REALTIME_ORIGIN_TRUSTED_PROJECTS", "_APP_CONSOLE_TRUSTED_PROJECTS"],
+        "",
+        Kind::List,
+        "Projects whose custom domains are allowed for every project.",
+    ),
+    setting(
+        "users.refuse_blocked",
+        &["REALTIME_USERS_REFUSE_BLOCKED"],
+        "true",
+        Kind::Switch,
+        "Refuse blocked users. Appwrite lets them in.",
+    ),
+    setting(
+        "users.admin_needs_membership",
+        &["REALTIME_USERS_ADMIN_NEEDS_MEMBERSHIP"],
+        "true",
+        Kind::Switch,
+        "Whether `mode=admin` needs membership of the team that owns the project. Appwrite lets every console user in.",
+    ),
+    setting(
+        "jwt.hs256_secret",
+        &["REALTIME_JWT_HS256_SECRET"],
+        "",
+        Kind::Secret,
+        "Shared secret of a backend that issues JWTs for its own users; at least 32 bytes.",
+    ),
+    setting(
+        "jwt.public_keys",
+        &["REALTIME_JWT_PUBLIC_KEYS"],
+        "",
+        Kind::List,
+        "Files with public keys (PEM) of such backends: RSA, P-256 or Ed25519.",
+    ),
+    setting(
+        "jwt.key_set",
+        &["REALTIME_JWT_KEY_SET"],
+        "",
+        Kind::Text,
+        "File with such keys as a JSON Web Key Set; read again when it changes.",
+    ),
+    setting(
+        "jwt.audiences",
+        &["REALTIME_JWT_AUDIENCES"],
+        "",
+        Kind::List,
+        "What an `aud` claim may name beside the project's id.",
+    ),
+    setting(
+        "jwt.leeway",
+        &["REALTIME_JWT_LEEWAY"],
+        "30s",
+        Kind::Duration,
+        "How far a backend's clock may be off.",
+    ),
+    setting(
+        "publish.body_bytes",
+        &["REALTIME_PUBLISH_BODY_BYTES"],
+        "67108864",
+        Kind::Number,
+        "A publish request's body.",
+    ),
+    setting(
+        "publish.legacy_channels",
+        &["REALTIME_PUBLISH_LEGACY_CHANNELS"],
+        "true",
+        Kind::Switch,
+        "Let events published here be heard on the channel names of early Appwrite versions too (`documents.ID`).",
+    ),
+    setting(
+        "cache.projects",
+        &["REALTIME_CACHE_PROJECTS"],
+        "2s",
+        Kind::Duration,
+        "How long what is known of a project is believed. 0s is not at all.",
+    ),
+    setting(
+        "log.format",
+        &["REALTIME_LOG_FORMAT", "_APP_LOGGING_FORMAT"],
+        "auto",
+        Kind::Choice(&["auto", "pretty", "json"]),
+        "`json` is one object a line; `pretty` is for people; `auto` is in colour on a terminal.",
+    ),
+    setting(
+        "log.level",
+        &["REALTIME_LOG_LEVEL"],
+        "info",
+        Kind::Text,
+        "`error`, `warn`, `info`, `debug` (each event received and message sent) or `trace`; or by module, as `info,realtime_server::peer=debug`.",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn keys_flags_and_variables_are_each_used_once() {
+        let keys: BTreeSet<_> = SETTINGS.iter().map(|setting| setting.key).collect();
+        let flags: BTreeSet<_> = SETTINGS.iter().map(Setting::flag).collect();
+        let variables: Vec<_> = SETTINGS.iter().flat_map(|setting| setting.env).collect();
+        assert_eq!(keys.len(), SETTINGS.len());
+        assert_eq!(flags.len(), SETTINGS.len());
+        assert_eq!(variables.iter().collect::<BTreeSet<_>>().len(), variables.len());
+    }
+
+    #[test]
+    fn every_setting_has_a_variable_of_our_own_named_after_its_key() {
+        for setting in SETTINGS {
+            let expected = format!("REALTIME_{}", setting.key.replace('.', "_").to_uppercase());
+            assert_eq!(setting.env.first().copied(), Some(expected.as_str()));
+            assert!(setting.help.ends_with('.') || setting.help.ends_with(')'), "{}", setting.key);
+        }
+    }
+}
