@@ -36,7 +36,7 @@ pub(super) fn command() -> Command {
         several("channel", "CHANNEL", "A channel that it is heard on, with --role instead of --event"),
         several("role", "ROLE", "Who may hear it"),
         Arg::new("user").long("user").value_name("ID").help("Would this user get it? Without one: would a guest?"),
-        several("listen", "CHANNEL", "A channel that the client listens to"),
+        several("client_channel", "CHANNEL", "A channel that the client listens to").long("listen"),
         several("query", "JSON", "A query of the client's subscription"),
         json_arg(),
     ])
@@ -53,7 +53,7 @@ fn several(name: &'static str, value: &'static str, help: &'static str) -> Arg {
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let config = Config::resolve(&layers(matches)?)?;
     let id = ProjectId::new(text(matches, "project").unwrap_or_default());
-    let envelopes = with_database(matches, async |embedded| {
+    with_database(matches, async |embedded| {
         let directory = embedded.directory(&config)?;
         let project =
             directory.project(&id).await?.ok_or_else(|| Failure(format!("there is no project {id}")))?;
@@ -71,13 +71,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             Outcome::Published(envelopes) => envelopes,
             Outcome::Unpublished(reason) => {
                 say(&format!("This event is not published: {reason}"));
-                return Ok(Vec::new());
+                return Ok(());
             }
         };
         explain(matches, &id, &identity, &envelopes)
-    })?;
-    drop(envelopes);
-    Ok(())
+    })
 }
 
 /// What publishing would make of the event.
@@ -113,8 +111,8 @@ fn explain(
     project: &ProjectId,
     identity: &Identity,
     envelopes: &[Envelope],
-) -> Result<Vec<Value>, Failure> {
-    let asked: Vec<Channel> = texts(matches, "listen").iter().map(Channel::new).collect();
+) -> Result<(), Failure> {
+    let asked: Vec<Channel> = texts(matches, "client_channel").iter().map(Channel::new).collect();
     let subscription = Subscription {
         id: "client".into(),
         channels: convert(&asked, identity.user()).into(),
@@ -124,7 +122,6 @@ fn explain(
         Some(account) => roles_of(account),
         None => identity.roles(),
     };
-    let mut answers = Vec::new();
     for made in envelopes {
         let event = envelope::decode(&made.encode())?;
         let verdict = Verdict::of(&event, project, roles.iter(), std::iter::once(&subscription));
@@ -137,14 +134,9 @@ fn explain(
             "delivered": matches!(verdict, Verdict::Delivered { .. }),
             "verdict": verdict.to_string(),
         });
-        if given(matches, "json") {
-            say_json(&answer)
-        } else {
-            tell(made, &verdict, !asked.is_empty())
-        }
-        answers.push(answer);
+        if given(matches, "json") { say_json(&answer) } else { tell(made, &verdict, !asked.is_empty()) }
     }
-    Ok(answers)
+    Ok(())
 }
 
 fn tell(made: &Envelope, verdict: &Verdict, has_client: bool) {
