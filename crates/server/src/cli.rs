@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::config::layer::Layers;
 use crate::config::setting::{self, Kind, SETTINGS};
 use crate::config::{Config, ConfigError};
-use crate::directory::embedded::{Embedded, EmbeddedError};
+use crate::embedded::{Embedded, EmbeddedError};
 
 /// Why a command did not succeed, in words for whoever typed it.
 #[derive(Debug)]

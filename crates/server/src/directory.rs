@@ -6,7 +6,6 @@ pub mod backend_jwt;
 pub mod cache;
 pub mod cipher;
 pub mod clock;
-pub mod embedded;
 mod profile;
 pub mod sqlite;
 

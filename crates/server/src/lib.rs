@@ -8,6 +8,7 @@ pub mod bus;
 pub mod cli;
 pub mod config;
 pub mod directory;
+pub mod embedded;
 pub mod http;
 mod listener;
 pub mod node;

@@ -9,7 +9,7 @@ use super::{Failure, given, json_arg, layers, runtime, say, say_json, settings};
 use crate::config::Config;
 use crate::config::layer::{Layers, shown};
 use crate::config::setting::SETTINGS;
-use crate::directory::embedded::Embedded;
+use crate::embedded::Embedded;
 
 pub(super) fn command() -> Command {
     settings(

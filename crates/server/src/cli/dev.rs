@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{Failure, config, given, json_arg, runtime, say, say_json, serve, settings};
 use crate::config::Config;
-use crate::directory::embedded::{Embedded, write_private};
 use crate::directory::sqlite::{NewUser, SqliteError};
+use crate::embedded::{Embedded, write_private};
 use crate::http::dev::Dev;
 use crate::http::ingest::SCOPE;
 use crate::telemetry;

@@ -9,7 +9,7 @@ use tracing::info;
 use super::{Failure, config, runtime, settings};
 use crate::bus::memory::Memory;
 use crate::config::Config;
-use crate::directory::embedded::Embedded;
+use crate::embedded::Embedded;
 use crate::http::dev::Dev;
 use crate::node::{Node, Settings};
 use crate::telemetry;

@@ -9,15 +9,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::SignedDuration;
 use realtime_core::secret::Secret;
 
-use super::Directory;
-use super::appwrite::{Appwrite, AppwriteSettings};
-use super::appwrite_jwt::AppwriteJwt;
-use super::backend_jwt::{BackendJwt, BackendJwtSettings, BackendKey, BackendKeyError};
-use super::cache::Cache;
-use super::cipher::Cipher;
-use super::clock::SystemClock;
-use super::sqlite::{Sqlite, SqliteError};
 use crate::config::Config;
+use crate::directory::Directory;
+use crate::directory::appwrite::{Appwrite, AppwriteSettings};
+use crate::directory::appwrite_jwt::AppwriteJwt;
+use crate::directory::backend_jwt::{BackendJwt, BackendJwtSettings, BackendKey, BackendKeyError};
+use crate::directory::cache::Cache;
+use crate::directory::cipher::Cipher;
+use crate::directory::clock::SystemClock;
+use crate::directory::sqlite::{Sqlite, SqliteError};
 
 /// The database's name in the data folder.
 const DATABASE: &str = "realtime.db";
