@@ -1,9 +1,10 @@
 //! What `create`, `list` and `remove` have in common for everything in the embedded database.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{given, json_arg, say, say_json};
+use super::{Failure, given, json_arg, say, say_json};
+use crate::directory::sqlite::SqliteError;
 
 /// A command with `create`, `list` and `remove` below it.
 pub(super) fn command(
@@ -29,7 +30,7 @@ pub(super) fn remove(what: &'static str) -> Command {
             Arg::new("dry_run")
                 .long("dry-run")
                 .action(ArgAction::SetTrue)
-                .help("Only say what would be removed"),
+                .help("Remove nothing; only say whether it is there"),
         )
 }
 
@@ -79,18 +80,26 @@ pub(super) fn list(matches: &ArgMatches, entries: &[Value]) {
     }
 }
 
-/// Says what was, or would be, removed. Whether to go on.
-pub(super) fn may_remove(matches: &ArgMatches, what: &str, id: &str) -> bool {
+/// Removes something that `is_there`, or only says that it would, and prints it.
+pub(super) async fn remove_one(
+    matches: &ArgMatches,
+    what: &'static str,
+    id: &str,
+    is_there: impl AsyncFnOnce() -> Result<bool, SqliteError>,
+    remove: impl AsyncFnOnce() -> Result<(), SqliteError>,
+) -> Result<(), Failure> {
     let dry = given(matches, "dry_run");
-    if dry {
-        say(&format!("would remove {what} {id}"));
+    if !dry {
+        remove().await?;
+    } else if !is_there().await? {
+        return Err(Failure(format!("there is no {what} {id:?} to remove")));
     }
-    !dry
-}
-
-/// Says that something was removed.
-pub(super) fn removed(what: &str, id: &str) {
-    say(&format!("{what} {id} removed"));
+    match (given(matches, "json"), dry) {
+        (true, _) => say_json(&json!({ "id": id, "removed": !dry })),
+        (false, true) => say(&format!("would remove {what} {id}")),
+        (false, false) => say(&format!("{what} {id} removed")),
+    }
+    Ok(())
 }
 
 /// The facts that say something.
