@@ -61,11 +61,15 @@ impl Admission {
     /// Finds out the project and the identity of somebody who said hello.
     pub async fn admit(&self, hello: &Hello) -> Result<effect::Admission, Refusal> {
         self.count_connect(hello)?;
-        self.check_failures(hello.address)?;
+        let shows_something = shows_something(&hello.credentials);
+        if shows_something {
+            // Guests guess nothing, so others' guesses from the same address are not theirs to pay for.
+            self.check_failures(hello.address)?;
+        }
         let project = self.project(&hello.project).await?;
         let identified = self.directory.identify(&project, &hello.credentials).await;
         let proves_nothing = match &identified {
-            Ok(identity) => identity.account.is_none() && shows_something(&hello.credentials),
+            Ok(identity) => identity.account.is_none() && shows_something,
             Err(DirectoryError::Refused(refusal)) => refusal.kind == RefusalKind::Unauthorized,
             Err(DirectoryError::Unavailable { .. }) => false,
         };

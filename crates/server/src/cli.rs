@@ -95,9 +95,13 @@ pub fn command() -> Command {
 /// `--config` and a flag for each setting.
 fn settings(command: Command) -> Command {
     let flags = SETTINGS.iter().map(|setting| {
+        let default = match setting.default {
+            "" => String::new(),
+            default => format!("default: {default}; "),
+        };
         let arg = Arg::new(setting.key)
             .long(setting.flag())
-            .help(format!("{} [variable: {}]", setting.help, setting.env.join(", ")))
+            .help(format!("{} [{default}variable: {}]", setting.help, setting.env.join(", ")))
             .help_heading("Settings")
             .value_name("VALUE");
         match setting.kind {
@@ -160,8 +164,24 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
-/// Opens the embedded database and does something with it.
+/// Opens the embedded database and does something with it. A folder without one is most likely the wrong folder.
 fn with_database<T, E: Into<Failure>>(
+    matches: &ArgMatches,
+    work: impl AsyncFnOnce(Embedded) -> Result<T, E>,
+) -> Result<T, Failure> {
+    let folder = config(matches)?.data_dir;
+    if !Embedded::is_in(&folder) {
+        return Err(Failure(format!(
+            "there is no database in {}; name its folder with --data-dir, or make one with `realtime dev` or \
+             `realtime project create`",
+            folder.display()
+        )));
+    }
+    with_database_made(matches, work)
+}
+
+/// The same, making the database if there is none.
+fn with_database_made<T, E: Into<Failure>>(
     matches: &ArgMatches,
     work: impl AsyncFnOnce(Embedded) -> Result<T, E>,
 ) -> Result<T, Failure> {
@@ -194,8 +214,13 @@ fn given(matches: &ArgMatches, name: &str) -> bool {
 
 /// A result, on standard output. A reader that went away is not an error.
 fn say(line: &str) {
+    let _ = try_say(line);
+}
+
+/// The same, for those that would go on without end after the reader went away.
+fn try_say(line: &str) -> std::io::Result<()> {
     use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{line}");
+    writeln!(std::io::stdout(), "{line}")
 }
 
 /// JSON on one line.

@@ -23,7 +23,7 @@ use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::http::ingest;
-use crate::node;
+use crate::{node, telemetry};
 
 /// A server's configuration.
 #[derive(Debug, Clone)]
@@ -170,8 +170,8 @@ impl Config {
                 count: read.at_least("limits.outbox_messages", 1)?,
                 bytes: read.at_least("limits.outbox_bytes", 1)?,
             },
-            open_timeout: read.duration("limits.open_timeout")?,
-            heartbeat: read.at_least_a_second("heartbeat")?,
+            open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
+            heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             origin: OriginSettings { hosts: read.list("origin.hosts"), schemes: read.list("origin.schemes") },
             check_console_origin: read.switch("origin.check_console")?,
             region: read.text("region").to_owned(),
@@ -180,9 +180,9 @@ impl Config {
         Ok(Self {
             listen: read.parsed("listen", "an address and a port, for example 0.0.0.0:8080")?,
             data_dir: PathBuf::from(read.text("data_dir")),
-            shards: match read.number("shards")? {
-                0 => std::thread::available_parallelism().map_or(1, usize::from),
-                shards => shards,
+            shards: match read.text("shards") {
+                "auto" | "0" => std::thread::available_parallelism().map_or(1, usize::from),
+                _ => read.number("shards")?,
             },
             secret: Secret::new(read.text("secret")),
             masking,
@@ -194,7 +194,7 @@ impl Config {
             max_message: read.at_least("limits.message_bytes", 125)?,
             // hyper takes no smaller buffer.
             max_head: read.at_least("limits.head_bytes", 8_192)?,
-            head_timeout: read.duration("limits.head_timeout")?,
+            head_timeout: read.some_time("limits.head_timeout", Duration::from_millis(1))?,
             max_body: read.number("publish.body_bytes")?,
             legacy_channels: read.switch("publish.legacy_channels")?,
             drain: read.duration("drain")?,
@@ -217,7 +217,7 @@ impl Config {
                     "pretty" => LogFormat::Pretty,
                     _ => LogFormat::Auto,
                 },
-                filter: read.text("log.level").to_owned(),
+                filter: read.log_filter("log.level")?,
             },
             engine,
         })
@@ -273,22 +273,31 @@ impl<'a> Reader<'a> {
 
     fn switch(&self, key: &'static str) -> Result<bool, ConfigError> {
         match self.text(key).trim() {
-            "true" | "enabled" | "yes" | "1" => Ok(true),
-            // Appwrite takes everything but `enabled` for off.
-            "false" | "disabled" | "no" | "0" => Ok(false),
+            "true" | "yes" | "1" => Ok(true),
+            "false" | "no" | "0" => Ok(false),
             _ => Err(self.wrong(key, "`true` or `false`")),
         }
     }
 
     fn duration(&self, key: &'static str) -> Result<Duration, ConfigError> {
         parse_duration(self.text(key))
-            .ok_or_else(|| self.wrong(key, "a number with ms, s, m or h, such as 25s"))
+            .ok_or_else(|| self.wrong(key, "a number with ms, s, m, h or d, such as 25s, and at most 366d"))
     }
 
-    fn at_least_a_second(&self, key: &'static str) -> Result<Duration, ConfigError> {
+    fn some_time(&self, key: &'static str, least: Duration) -> Result<Duration, ConfigError> {
         let duration = self.duration(key)?;
-        let enough = duration >= Duration::from_secs(1);
-        if enough { Ok(duration) } else { Err(self.wrong(key, "at least 1s")) }
+        if duration < least { Err(self.wrong(key, &format!("at least {least:?}"))) } else { Ok(duration) }
+    }
+
+    fn log_filter(&self, key: &'static str) -> Result<String, ConfigError> {
+        let filter = self.text(key);
+        if telemetry::is_filter(filter) {
+            return Ok(filter.to_owned());
+        }
+        Err(self.wrong(
+            key,
+            "off, error, warn, info, debug or trace, or such levels by module, as info,sqlx=debug",
+        ))
     }
 
     fn choice(&self, key: &'static str) -> Result<&'a str, ConfigError> {
@@ -322,19 +331,23 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// `250ms`, `25s`, `5m`, `2h`, `30d`.
+/// The longest time that a setting can name: far from where clocks overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 86_400);
+
+/// `250ms`, `25s`, `5m`, `2h`, `30d`; a year at most.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
-    match text.strip_prefix(digits)? {
+    let duration = match text.strip_prefix(digits)? {
         "ms" => Some(Duration::from_millis(number)),
         "s" => Some(Duration::from_secs(number)),
         "m" => number.checked_mul(60).map(Duration::from_secs),
         "h" => number.checked_mul(3_600).map(Duration::from_secs),
         "d" => number.checked_mul(86_400).map(Duration::from_secs),
         _ => None,
-    }
+    };
+    duration.filter(|duration| *duration <= LONGEST)
 }
 
 /// The reference page of all settings, in Markdown.
@@ -399,11 +412,34 @@ mod tests {
     }
 
     #[test]
+    fn a_time_in_which_nothing_can_happen_is_refused() {
+        for key in ["limits.open_timeout", "limits.head_timeout", "heartbeat"] {
+            assert!(with(key, "0s").unwrap_err().to_string().contains("at least"), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_level_that_there_is_not_is_refused_and_does_not_silence_the_server() {
+        assert!(with("log.level", "verbose").is_err());
+        assert!(with("log.level", "info,realtime_server::peer=loud").is_err());
+        assert!(with("log.level", "info,realtime_server::peer=debug").is_ok());
+    }
+
+    #[test]
+    fn shards_are_one_for_each_processor_unless_said() {
+        let processors = std::thread::available_parallelism().unwrap().get();
+        assert_eq!(with("shards", "auto").unwrap().shards, processors);
+        assert_eq!(with("shards", "0").unwrap().shards, processors);
+        assert_eq!(with("shards", "3").unwrap().shards, 3);
+    }
+
+    #[test]
     fn durations_are_read_with_their_unit() {
         assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(parse_duration("2h"), Some(Duration::from_secs(7_200)));
         assert_eq!(parse_duration("5"), None);
         assert_eq!(parse_duration("99999999999999999999h"), None);
+        assert_eq!(parse_duration("367d"), None);
     }
 
     #[test]

@@ -49,12 +49,25 @@ pub enum EmbeddedError {
     /// The database in it.
     #[error(transparent)]
     Database(#[from] SqliteError),
+    /// A file that should hold a public key.
+    #[error("cannot read the public key {}: {source}; mend the setting `jwt.public_keys`", .path.display())]
+    PublicKey {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// A key that verifies other backends' JWTs.
-    #[error(transparent)]
+    #[error("a key among the settings `jwt.*` cannot be used: {0}")]
     BackendKey(#[from] BackendKeyError),
 }
 
 impl Embedded {
+    /// Whether there is a database in this folder.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(DATABASE).exists()
+    }
+
     /// Opens the data folder, making what is not there yet.
     pub async fn open(config: &Config) -> Result<Self, EmbeddedError> {
         let folder = &config.data_dir;
@@ -97,7 +110,7 @@ fn backend_jwt(config: &Config) -> Result<Option<BackendJwt>, EmbeddedError> {
     }
     for path in &jwt.public_keys {
         let text = std::fs::read_to_string(path)
-            .map_err(|source| EmbeddedError::Folder { path: path.clone(), source })?;
+            .map_err(|source| EmbeddedError::PublicKey { path: path.clone(), source })?;
         keys.push(BackendKey::PublicPem(text));
     }
     keys.extend(jwt.key_set.clone().map(BackendKey::KeySetFile));

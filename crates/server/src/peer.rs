@@ -12,6 +12,7 @@ use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
 use realtime_protocol::codec::{Codec, Message};
 use tokio::sync::Notify;
+use tracing::field::display;
 use tracing::{debug, info};
 
 use crate::shard::{Load, Shard};
@@ -147,7 +148,18 @@ impl Peer {
                 Outgoing::Notice(_) => None,
             };
             if let Some(message) = self.codec.encode(&outgoing) {
-                debug!(bytes = message.len(), event = event.as_ref().map(EventId::as_str), "message sent");
+                let connection = match self.link {
+                    Link::Open { id, .. } => Some(display(id)),
+                    Link::Refused(_) => None,
+                };
+                let event_id = event.as_ref().map(EventId::as_str);
+                debug!(
+                    shard = self.shard.number(),
+                    connection,
+                    event = event_id,
+                    bytes = message.len(),
+                    "message sent"
+                );
                 return Some(Next::Message { message, event });
             }
         }

@@ -6,19 +6,19 @@
 
 use std::io::IsTerminal;
 
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
 
 use crate::config::{Log, LogFormat};
 
+/// The crates whose doings a level on its own is about.
+const OURS: &[&str] = &["realtime_core", "realtime_protocol", "realtime_server"];
+
 /// Starts logging. Does nothing if it has started already, so that several nodes of a test can share one.
 pub fn start(log: &Log) {
-    // A filter that cannot be read must not silence the server.
-    let filter = EnvFilter::try_new(&log.filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let logs = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(filter)
-        .with_span_events(FmtSpan::NONE)
+        .with_env_filter(EnvFilter::new(directives(&log.filter)))
         .with_target(false);
     let started = match log.format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
@@ -26,4 +26,49 @@ pub fn start(log: &Log) {
         LogFormat::Auto => logs.with_ansi(std::io::stderr().is_terminal()).try_init(),
     };
     drop(started);
+}
+
+/// Whether a text is a level, or levels by module. `tracing` itself takes any word for the name of a module, which would
+/// make a mistyped level switch everything else off.
+pub fn is_filter(text: &str) -> bool {
+    let level_of = |part: &str| part.rsplit('=').next().unwrap_or_default().trim().parse::<LevelFilter>();
+    !text.trim().is_empty()
+        && text.split(',').all(|part| level_of(part).is_ok())
+        && EnvFilter::try_new(text).is_ok()
+}
+
+/// A level on its own is about this server: `debug` does not mean each statement of the database driver.
+fn directives(filter: &str) -> String {
+    match filter.trim().parse::<LevelFilter>() {
+        Ok(level) if level > LevelFilter::INFO => {
+            let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
+            format!("info,{}", ours.join(","))
+        }
+        Ok(_) | Err(_) => filter.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_on_its_own_is_about_this_server_alone() {
+        assert_eq!(
+            directives("debug"),
+            "info,realtime_core=debug,realtime_protocol=debug,realtime_server=debug"
+        );
+        assert_eq!(directives("warn"), "warn");
+        assert_eq!(directives("info,sqlx=debug"), "info,sqlx=debug");
+    }
+
+    #[test]
+    fn words_that_are_no_level_are_no_filter() {
+        for filter in ["off", "info", "DEBUG", "info,realtime_server::peer=trace", "warn, sqlx=debug"] {
+            assert!(is_filter(filter), "{filter}");
+        }
+        for filter in ["", "verbose", "info,", "info,realtime_server", "sqlx=loud"] {
+            assert!(!is_filter(filter), "{filter}");
+        }
+    }
 }

@@ -11,8 +11,8 @@ use realtime_core::id::{ProjectId, UserId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity, Impersonate, Membership};
 use realtime_core::origin;
 use realtime_core::project::{Platform, Project};
-use realtime_core::secret::Secret;
 use realtime_core::refusal::{Refusal, RefusalKind};
+use realtime_core::secret::Secret;
 use serde_json::json;
 
 /// Appwrite's text for two proofs at once (`user_jwt_and_cookie_set`).
@@ -88,8 +88,7 @@ impl Directory {
             platforms: web.chain(apps).collect(),
         };
         let texts = |key| list(&named, key).into_iter().map(str::to_owned).collect();
-        let entry =
-            Entry { project: Arc::new(project), domains: texts("domain"), dev_keys: texts("devkey") };
+        let entry = Entry { project: Arc::new(project), domains: texts("domain"), dev_keys: texts("devkey") };
         self.projects.insert((*id).to_owned(), entry);
     }
 
@@ -151,7 +150,8 @@ impl Directory {
             .ok_or_else(|| Refusal::policy("Missing or unknown project ID"))?;
         let mut identity = self.identify(&hello.project, &hello.credentials)?;
         let dev_key = hello.credentials.dev_key.as_ref();
-        identity.dev_key = dev_key.is_some_and(|key| entry.dev_keys.iter().any(|known| known == key.expose()));
+        identity.dev_key =
+            dev_key.is_some_and(|key| entry.dev_keys.iter().any(|known| known == key.expose()));
         let host = origin::host_of(&hello.origin);
         let owns_origin = host.is_some_and(|host| entry.domains.contains(&host));
         Ok(Admission { project: Arc::clone(&entry.project), identity, owns_origin })

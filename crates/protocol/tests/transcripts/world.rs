@@ -167,8 +167,8 @@ impl World {
     }
 
     fn hear(&mut self, name: &str, pattern: &str) -> Result<(), Failure> {
-        let expected: Value = serde_json::from_str(pattern)
-            .map_err(|error| format!("the expectation is not JSON: {error}"))?;
+        let expected: Value =
+            serde_json::from_str(pattern).map_err(|error| format!("the expectation is not JSON: {error}"))?;
         match self.client(name)?.inbox.pop_front() {
             Some(Received::Message(found)) => match difference(&expected, &found, &mut self.names) {
                 Some(difference) => Err(format!("{difference}\n  in {found}")),

@@ -1,13 +1,14 @@
 //! `realtime check`: what configuration holds, where it comes from, and whether a server could start with it.
 
 use std::fmt::Write as _;
+use std::net::TcpListener;
 
 use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
-use super::{Failure, given, json_arg, layers, runtime, say, say_json, settings};
+use super::{Failure, complain, given, json_arg, layers, runtime, say, say_json, settings};
 use crate::config::Config;
-use crate::config::layer::{Layers, shown};
+use crate::config::layer::{Layers, shown, unknown_variables};
 use crate::config::setting::SETTINGS;
 use crate::embedded::Embedded;
 
@@ -24,10 +25,12 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let layers = layers(matches)?;
     let config = Config::resolve(&layers)?;
     let problems = runtime()?.block_on(problems(&config));
+    let warnings = warnings();
     if given(matches, "json") {
-        say_json(&json!({ "settings": settings_json(&layers), "problems": problems }));
+        say_json(&json!({ "settings": settings_json(&layers), "problems": problems, "warnings": warnings }));
     } else {
         say(&table(&layers));
+        warnings.iter().for_each(|warning| complain(&format!("warning: {warning}")));
     }
     match problems.as_slice() {
         [] => {
@@ -48,11 +51,20 @@ async fn problems(config: &Config) -> Vec<String> {
         }
         Err(error) => problems.push(error.to_string()),
     }
-    if let Err(error) = std::net::TcpListener::bind(config.listen) {
+    if let Err(error) = TcpListener::bind(config.listen) {
         let address = config.listen;
         problems.push(format!("cannot listen on {address}: {error}; choose another address with --listen"));
     }
     problems
+}
+
+/// What a server would start with, but is hardly meant.
+fn warnings() -> Vec<String> {
+    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    unknown_variables(names.iter().map(String::as_str))
+        .into_iter()
+        .map(|(name, meant)| format!("the variable {name} means nothing; did you mean {meant}?"))
+        .collect()
 }
 
 fn say_unless_json(matches: &ArgMatches, line: &str) {

@@ -7,11 +7,14 @@ use std::time::Duration;
 use clap::{ArgMatches, Command};
 use jiff::{SignedDuration, Timestamp};
 use realtime_core::id::{ProjectId, UserId};
+use realtime_core::identity::Credential;
 use realtime_core::project::Platform;
+use realtime_core::secret::Secret;
 use serde_json::{Value, json};
 
-use super::{Failure, config, given, json_arg, runtime, say, say_json, serve, settings};
+use super::{Failure, given, json_arg, layers, runtime, say, say_json, serve, settings};
 use crate::config::Config;
+use crate::config::layer::Source;
 use crate::directory::sqlite::{NewUser, SqliteError};
 use crate::embedded::{Embedded, write_private};
 use crate::http::dev::Dev;
@@ -39,7 +42,7 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
-    let config = config(matches)?;
+    let config = for_this_machine(matches)?;
     telemetry::start(&config.log);
     runtime()?.block_on(async {
         let embedded = Embedded::open(&config).await?;
@@ -58,6 +61,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     })
 }
 
+/// The configuration, but PORT does not open the demo's credentials to the network: it may be meant for something else.
+fn for_this_machine(matches: &ArgMatches) -> Result<Config, Failure> {
+    let layers = layers(matches)?;
+    let mut config = Config::resolve(&layers)?;
+    if *layers.get("listen").1 == Source::Variable("PORT") {
+        config.listen.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    }
+    Ok(config)
+}
+
 /// The address to listen on, with a free port in place of port 0: the page is told it before the server starts.
 fn free_address(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     if listen.port() != 0 {
@@ -70,8 +83,8 @@ fn free_address(listen: SocketAddr) -> Result<SocketAddr, Failure> {
 async fn facts(config: &Config, embedded: &Embedded, address: SocketAddr) -> Result<Value, Failure> {
     let path = config.data_dir.join(CREDENTIALS);
     let kept = match read(&path) {
-        Some(kept) => kept,
-        None => {
+        Some(kept) if still_good(config, embedded, &kept).await? => kept,
+        Some(_) | None => {
             let made = populate(embedded).await?;
             write_private(&path, &made.to_string())?;
             made
@@ -95,6 +108,17 @@ async fn facts(config: &Config, embedded: &Embedded, address: SocketAddr) -> Res
 
 fn read(path: &Path) -> Option<Value> {
     serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
+}
+
+/// Whether credentials from an earlier start still prove something: they run out, the database may be another one by
+/// now, and so may the key that it is encrypted with.
+async fn still_good(config: &Config, embedded: &Embedded, kept: &Value) -> Result<bool, Failure> {
+    let secret = |name: &str| Secret::new(kept.get(name).and_then(Value::as_str).unwrap_or_default());
+    let directory = embedded.directory(config)?;
+    let Some(project) = directory.project(&ProjectId::new(PROJECT)).await? else { return Ok(false) };
+    let key = directory.api_key(&project, &secret("apiKey")).await?;
+    let user = directory.authenticate(&project, &Credential::Session(secret("session"))).await?;
+    Ok(key.is_some() && user.is_some())
 }
 
 /// Makes the demo project and all that is in it.

@@ -1,9 +1,10 @@
 //! What `create`, `list` and `remove` have in common for everything in the embedded database.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{given, json_arg, say, say_json};
+use super::{Failure, given, json_arg, say, say_json};
+use crate::directory::sqlite::SqliteError;
 
 /// A command with `create`, `list` and `remove` below it.
 pub(super) fn command(
@@ -29,7 +30,7 @@ pub(super) fn remove(what: &'static str) -> Command {
             Arg::new("dry_run")
                 .long("dry-run")
                 .action(ArgAction::SetTrue)
-                .help("Only say what would be removed"),
+                .help("Remove nothing; only say whether it is there"),
         )
 }
 
@@ -45,13 +46,22 @@ pub(super) fn project_arg() -> Arg {
 
 /// Prints one thing that was made.
 pub(super) fn made(matches: &ArgMatches, what: &str, facts: &Value) {
+    done(matches, &format!("{what} created"), facts);
+}
+
+/// Prints one thing that was changed.
+pub(super) fn changed(matches: &ArgMatches, what: &str, facts: &Value) {
+    done(matches, &format!("{what} changed"), facts);
+}
+
+fn done(matches: &ArgMatches, title: &str, facts: &Value) {
     if given(matches, "json") {
         say_json(facts);
         return;
     }
-    say(&format!("{what} created"));
-    for (name, value) in facts.as_object().into_iter().flatten() {
-        say(&format!("  {name}: {}", plain(value)));
+    say(title);
+    for (name, text) in said(facts) {
+        say(&format!("  {name}: {text}"));
     }
 }
 
@@ -65,30 +75,44 @@ pub(super) fn list(matches: &ArgMatches, entries: &[Value]) {
         say("(none)");
     }
     for entry in entries {
-        let facts = entry.as_object().into_iter().flatten();
-        let line: Vec<String> = facts.map(|(name, value)| format!("{name}={}", plain(value))).collect();
+        let line: Vec<String> = said(entry).map(|(name, text)| format!("{name}={text}")).collect();
         say(&line.join("  "));
     }
 }
 
-/// Says what was, or would be, removed. Whether to go on.
-pub(super) fn may_remove(matches: &ArgMatches, what: &str, id: &str) -> bool {
+/// Removes something that `is_there`, or only says that it would, and prints it.
+pub(super) async fn remove_one(
+    matches: &ArgMatches,
+    what: &'static str,
+    id: &str,
+    is_there: impl AsyncFnOnce() -> Result<bool, SqliteError>,
+    remove: impl AsyncFnOnce() -> Result<(), SqliteError>,
+) -> Result<(), Failure> {
     let dry = given(matches, "dry_run");
-    if dry {
-        say(&format!("would remove {what} {id}"));
+    if !dry {
+        remove().await?;
+    } else if !is_there().await? {
+        return Err(Failure(format!("there is no {what} {id:?} to remove")));
     }
-    !dry
+    match (given(matches, "json"), dry) {
+        (true, _) => say_json(&json!({ "id": id, "removed": !dry })),
+        (false, true) => say(&format!("would remove {what} {id}")),
+        (false, false) => say(&format!("{what} {id} removed")),
+    }
+    Ok(())
 }
 
-/// Says that something was removed.
-pub(super) fn removed(what: &str, id: &str) {
-    say(&format!("{what} {id} removed"));
+/// The facts that say something.
+fn said(facts: &Value) -> impl Iterator<Item = (&String, String)> {
+    let facts = facts.as_object().into_iter().flatten();
+    facts.map(|(name, value)| (name, plain(value))).filter(|(_, text)| !text.is_empty())
 }
 
 fn plain(value: &Value) -> String {
     match value {
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }

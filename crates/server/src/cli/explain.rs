@@ -55,13 +55,17 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let id = ProjectId::new(text(matches, "project").unwrap_or_default());
     with_database(matches, async |embedded| {
         let directory = embedded.directory(&config)?;
-        let project =
-            directory.project(&id).await?.ok_or_else(|| Failure(format!("there is no project {id}")))?;
+        let project = directory
+            .project(&id)
+            .await?
+            .ok_or_else(|| Failure(format!("there is no project {id}; see `realtime project list`")))?;
         let identity = match text(matches, "user") {
             None => Identity::guest(),
             Some(user) => {
                 let account = directory.refresh(&id, &UserId::new(user)).await?;
-                let account = account.ok_or_else(|| Failure(format!("there is no user {user} in {id}")))?;
+                let account = account.ok_or_else(|| {
+                    Failure(format!("there is no user {user} in {id}; see `realtime user list`"))
+                })?;
                 Identity { account: Some(account), ..Identity::guest() }
             }
         };
@@ -70,7 +74,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let envelopes = match derive(matches, &context)? {
             Outcome::Published(envelopes) => envelopes,
             Outcome::Unpublished(reason) => {
-                say(&format!("This event is not published: {reason}"));
+                let verdict = format!("not published: {reason}");
+                match given(matches, "json") {
+                    true => say_json(&json!({ "published": false, "delivered": false, "verdict": verdict })),
+                    false => say(&verdict),
+                }
                 return Ok(());
             }
         };
@@ -125,7 +133,12 @@ fn explain(
     for made in envelopes {
         let event = envelope::decode(&made.encode())?;
         let verdict = Verdict::of(&event, project, roles.iter(), std::iter::once(&subscription));
-        let answer = json!({
+        if !given(matches, "json") {
+            tell(made, project, &roles, &subscription, &verdict);
+            continue;
+        }
+        say_json(&json!({
+            "published": true,
             "project": made.project.as_str(),
             "names": made.events,
             "channels": made.channels,
@@ -133,21 +146,41 @@ fn explain(
             "rolesChanged": event.roles_changed.as_ref().map(UserId::as_str),
             "delivered": matches!(verdict, Verdict::Delivered { .. }),
             "verdict": verdict.to_string(),
-        });
-        if given(matches, "json") { say_json(&answer) } else { tell(made, &verdict, !asked.is_empty()) }
+            "client": {
+                "project": project.as_str(),
+                "channels": subscription.channels.iter().map(Channel::as_str).collect::<Vec<_>>(),
+                "roles": roles.iter().map(Role::as_str).collect::<Vec<_>>(),
+                "queries": subscription.filter.canonical(),
+            },
+        }));
     }
     Ok(())
 }
 
-fn tell(made: &Envelope, verdict: &Verdict, has_client: bool) {
-    say(&format!("project   {}", made.project));
-    say(&format!("name      {}", made.events.first().map_or("-", String::as_str)));
-    say(&format!("channels  {}", made.channels.join(", ")));
-    let roles: Vec<&str> = made.roles.iter().map(Role::as_str).collect();
-    say(&format!("roles     {}", roles.join(", ")));
-    if has_client {
-        say(&format!("verdict   {verdict}"));
-    } else {
-        say("Name a channel with --listen to see whether a client would get it.");
+/// The event's side of each comparison, and the client's.
+fn tell(
+    made: &Envelope,
+    project: &ProjectId,
+    roles: &[Role],
+    subscription: &Subscription,
+    verdict: &Verdict,
+) {
+    let wanted: Vec<&str> = made.roles.iter().map(Role::as_str).collect();
+    let held: Vec<&str> = roles.iter().map(Role::as_str).collect();
+    let channels: Vec<&str> = subscription.channels.iter().map(Channel::as_str).collect();
+    let queries = subscription.filter.canonical().join(" and ");
+    say(&format!("event     {}", made.events.first().map_or("(no name)", String::as_str)));
+    say(&format!("  project   {}", made.project));
+    say(&format!("  channels  {}", made.channels.join(", ")));
+    say(&format!("  roles     {}", wanted.join(", ")));
+    say("client");
+    say(&format!("  project   {project}"));
+    say(&format!("  roles     {}", held.join(", ")));
+    if channels.is_empty() {
+        say("Name a channel with --listen to see whether the client would get it.");
+        return;
     }
+    say(&format!("  channels  {}", channels.join(", ")));
+    say(&format!("  queries   {queries}"));
+    say(&format!("verdict   {verdict}"));
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::session::{lasts, lasts_arg};
 use super::{Failure, entity, given, text, texts, with_database};
-use crate::directory::sqlite::KeyEntry;
+use crate::directory::sqlite::{KeyEntry, Sqlite, SqliteError};
 use crate::http::ingest::SCOPE;
 
 pub(super) fn command() -> Command {
@@ -63,25 +63,25 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 entity::made(matches, "key", &facts);
             }
             ("remove", Some(id)) => {
-                if entity::may_remove(matches, "key", id) {
-                    match dev {
-                        true => database.remove_dev_key(&project, id).await?,
-                        false => database.remove_key(&project, id).await?,
-                    }
-                    entity::removed("key", id);
-                }
+                let is_there =
+                    async || Ok(keys(&database, &project, dev).await?.iter().any(|key| key.id == id));
+                let remove = async || match dev {
+                    true => database.remove_dev_key(&project, id).await,
+                    false => database.remove_key(&project, id).await,
+                };
+                entity::remove_one(matches, "key", id, is_there, remove).await?;
             }
             _ => {
-                let keys = match dev {
-                    true => database.dev_keys(&project).await?,
-                    false => database.keys(&project).await?,
-                };
-                let entries: Vec<_> = keys.iter().map(facts).collect();
+                let entries: Vec<_> = keys(&database, &project, dev).await?.iter().map(facts).collect();
                 entity::list(matches, &entries);
             }
         }
         Ok::<_, Failure>(())
     })
+}
+
+async fn keys(database: &Sqlite, project: &ProjectId, dev: bool) -> Result<Vec<KeyEntry>, SqliteError> {
+    if dev { database.dev_keys(project).await } else { database.keys(project).await }
 }
 
 fn facts(key: &KeyEntry) -> Value {

@@ -54,10 +54,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 entity::made(matches, "platform", &facts(&platform));
             }
             ("remove", Some(id)) => {
-                if entity::may_remove(matches, "platform", id) {
-                    database.remove_platform(&project, id).await?;
-                    entity::removed("platform", id);
-                }
+                let is_there =
+                    async || Ok(database.platforms(&project).await?.iter().any(|entry| entry.id == id));
+                let remove = async || database.remove_platform(&project, id).await;
+                entity::remove_one(matches, "platform", id, is_there, remove).await?;
             }
             _ => {
                 let entries: Vec<_> = database.platforms(&project).await?.iter().map(facts).collect();

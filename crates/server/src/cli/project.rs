@@ -4,7 +4,8 @@ use clap::{Arg, ArgMatches, Command};
 use realtime_core::id::{ProjectId, TeamId};
 use serde_json::json;
 
-use super::{Failure, entity, text, with_database};
+use super::{Failure, entity, text, with_database, with_database_made};
+use crate::directory::sqlite::Sqlite;
 
 pub(super) fn command() -> Command {
     let create = Command::new("create").about("Create a project").args([
@@ -23,21 +24,17 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((verb, matches)) = matches.subcommand() else { return Ok(()) };
+    if verb == "create" {
+        return with_database_made(matches, async |embedded| create(matches, &embedded.database).await);
+    }
     with_database(matches, async |embedded| {
         let database = embedded.database;
         match (verb, text(matches, "id")) {
-            ("create", id) => {
-                let team = text(matches, "team").map(TeamId::new);
-                let name = text(matches, "name").or(id).unwrap_or("Project");
-                let project = database.create_project(id, name, team.as_ref()).await?;
-                let facts = json!({ "id": project.id.as_str(), "name": project.name });
-                entity::made(matches, "project", &facts);
-            }
             ("remove", Some(id)) => {
-                if entity::may_remove(matches, "project", id) {
-                    database.remove_project(&ProjectId::new(id)).await?;
-                    entity::removed("project", id);
-                }
+                let is_there =
+                    async || Ok(database.projects().await?.iter().any(|entry| entry.id.as_str() == id));
+                let remove = async || database.remove_project(&ProjectId::new(id)).await;
+                entity::remove_one(matches, "project", id, is_there, remove).await?;
             }
             _ => {
                 let projects = database.projects().await?;
@@ -53,4 +50,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         }
         Ok::<_, Failure>(())
     })
+}
+
+async fn create(matches: &ArgMatches, database: &Sqlite) -> Result<(), Failure> {
+    let id = text(matches, "id");
+    let team = text(matches, "team").map(TeamId::new);
+    let name = text(matches, "name").or(id).unwrap_or("Project");
+    let project = database.create_project(id, name, team.as_ref()).await?;
+    entity::made(matches, "project", &json!({ "id": project.id.as_str(), "name": project.name }));
+    Ok(())
 }

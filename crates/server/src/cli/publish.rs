@@ -1,11 +1,15 @@
 //! `realtime publish`: sends events to a running server over HTTP.
 
 use std::io::Read;
+use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, given, json_arg, say, text, texts};
+
+/// How long the server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn command() -> Command {
     Command::new("publish")
@@ -50,11 +54,12 @@ pub(super) fn command() -> Command {
             Arg::new("stdin")
                 .long("stdin")
                 .action(ArgAction::SetTrue)
-                .conflicts_with_all(["event", "payload", "channel", "role"])
+                .conflicts_with_all(["event", "payload", "permission", "channel", "role"])
                 .help("Read an event or a batch, as JSON, from standard input"),
             Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue).help("Only show what would be sent"),
             json_arg(),
         ])
+        .group(ArgGroup::new("what").args(["event", "channel", "stdin"]).required(true).multiple(true))
 }
 
 /// `--endpoint`.
@@ -84,7 +89,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         return Ok(());
     }
     let endpoint = text(matches, "endpoint").unwrap_or_default().trim_end_matches('/');
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE))
+        .build()
+        .into();
     let mut request = agent
         .post(format!("{endpoint}/realtime/events"))
         .header("Content-Type", "application/json")

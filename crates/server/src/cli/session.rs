@@ -64,10 +64,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 entity::made(matches, "session", &facts);
             }
             ("remove", Some(id)) => {
-                if entity::may_remove(matches, "session", id) {
-                    database.remove_session(&project, id).await?;
-                    entity::removed("session", id);
-                }
+                let is_there =
+                    async || Ok(database.sessions(&project).await?.iter().any(|entry| entry.id == id));
+                let remove = async || database.remove_session(&project, id).await;
+                entity::remove_one(matches, "session", id, is_there, remove).await?;
             }
             _ => {
                 let sessions = database.sessions(&project).await?;

@@ -29,9 +29,8 @@ pub(super) fn command() -> Command {
             .action(ArgAction::SetTrue)
             .help("Only invited: it grants nothing yet"),
     ]);
-    let remove_member = Command::new("remove-member")
-        .about("End a membership")
-        .args([Arg::new("id").required(true).value_name("MEMBERSHIP"), project()]);
+    let remove_member =
+        entity::remove("membership").name("remove-member").about("End a membership").arg(project());
     entity::command(
         "team",
         "Teams of a project and their members",
@@ -60,10 +59,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 entity::made(matches, "team", &json!({ "id": team.id.as_str(), "name": team.name }));
             }
             ("remove", Some(id)) => {
-                if entity::may_remove(matches, "team", id) {
-                    database.remove_team(&project, &TeamId::new(id)).await?;
-                    entity::removed("team", id);
-                }
+                let is_there =
+                    async || Ok(database.teams(&project).await?.iter().any(|entry| entry.id.as_str() == id));
+                let remove = async || database.remove_team(&project, &TeamId::new(id)).await;
+                entity::remove_one(matches, "team", id, is_there, remove).await?;
             }
             ("add-member", id) => {
                 let membership = NewMembership {
@@ -81,8 +80,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                 entity::list(matches, &entries);
             }
             ("remove-member", Some(id)) => {
-                database.remove_membership(&project, &MembershipId::new(id)).await?;
-                entity::removed("membership", id);
+                let is_there = async || {
+                    Ok(database.memberships(&project).await?.iter().any(|entry| entry.id.as_str() == id))
+                };
+                let remove = async || database.remove_membership(&project, &MembershipId::new(id)).await;
+                entity::remove_one(matches, "membership", id, is_there, remove).await?;
             }
             _ => {
                 let teams = database.teams(&project).await?;

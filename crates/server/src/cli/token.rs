@@ -1,5 +1,7 @@
 //! `realtime token`: JWTs for users of the embedded database.
 
+use std::time::Duration;
+
 use clap::{Arg, ArgMatches, Command};
 use jiff::{SignedDuration, Timestamp};
 use realtime_core::id::UserId;
@@ -7,6 +9,9 @@ use serde_json::json;
 
 use super::session::{lasts, lasts_arg};
 use super::{Failure, entity, text, with_database};
+
+/// The longest that Appwrite lets a JWT last.
+const LONGEST: Duration = Duration::from_secs(3_600);
 
 pub(super) fn command() -> Command {
     let create = Command::new("create")
@@ -30,6 +35,11 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let Some((_, matches)) = matches.subcommand() else { return Ok(()) };
     let lasts = lasts(matches)?.unwrap_or_default();
+    if lasts > LONGEST {
+        return Err(Failure(
+            "a JWT lasts an hour at most, as in Appwrite; take a session for more".to_owned(),
+        ));
+    }
     with_database(matches, async |embedded| {
         let user = UserId::new(text(matches, "user").unwrap_or_default());
         let expires = Timestamp::now().checked_add(SignedDuration::try_from(lasts)?)?;

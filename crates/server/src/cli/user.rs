@@ -81,13 +81,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                     impersonator: None,
                 };
                 database.update_user(&project, &UserId::new(id), &change).await?;
-                entity::made(matches, "user change", &json!({ "id": id }));
+                entity::changed(matches, "user", &json!({ "id": id }));
             }
             ("remove", Some(id)) => {
-                if entity::may_remove(matches, "user", id) {
-                    database.remove_user(&project, &UserId::new(id)).await?;
-                    entity::removed("user", id);
-                }
+                let is_there =
+                    async || Ok(database.users(&project).await?.iter().any(|entry| entry.id.as_str() == id));
+                let remove = async || database.remove_user(&project, &UserId::new(id)).await;
+                entity::remove_one(matches, "user", id, is_there, remove).await?;
             }
             _ => {
                 let entries: Vec<_> = database.users(&project).await?.iter().map(facts).collect();

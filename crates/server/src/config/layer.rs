@@ -7,8 +7,19 @@ use std::path::{Path, PathBuf};
 use super::ConfigError;
 use super::setting::{self, Kind, SETTINGS, Setting};
 
-/// Appwrite's variables that name hosts of its own.
-const HOSTS: &[&str] = &["_APP_DOMAIN", "_APP_CONSOLE_DOMAIN", "_APP_MIGRATION_HOST"];
+/// Appwrite's variables that name hosts of its own, and what each means when it is not set.
+const HOSTS: &[(&str, &str)] =
+    &[("_APP_DOMAIN", "localhost"), ("_APP_CONSOLE_DOMAIN", "localhost"), ("_APP_MIGRATION_HOST", "")];
+
+/// Variables of single commands, and where the file is.
+const COMMAND_VARIABLES: &[&str] = &[
+    "REALTIME_CONFIG",
+    "REALTIME_API_KEY",
+    "REALTIME_ENDPOINT",
+    "REALTIME_PROJECT",
+    "REALTIME_SESSION",
+    "REALTIME_JWT",
+];
 
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +61,8 @@ impl Layers {
     pub fn with_file(mut self, path: &Path) -> Result<Self, ConfigError> {
         let read = |reason: String| ConfigError::File { path: path.to_owned(), reason };
         let text = std::fs::read_to_string(path).map_err(|error| read(error.to_string()))?;
-        let table: toml::Table = text.parse().map_err(|error: toml::de::Error| read(error.to_string()))?;
+        let table: toml::Table =
+            text.parse().map_err(|error: toml::de::Error| read(place_of(&error, &text)))?;
         self.add_table(&table, "", path)?;
         Ok(self)
     }
@@ -61,19 +73,20 @@ impl Layers {
         if let Some(port) = variable("PORT").filter(|port| !is_unsaid(port)) {
             self.0.insert("listen", (format!("0.0.0.0:{port}"), Source::Variable("PORT")));
         }
-        let hosts: Vec<String> =
-            HOSTS.iter().filter_map(|name| variable(name)).filter(|host| !is_unsaid(host)).collect();
-        if let (Some(name), false) = (HOSTS.first(), hosts.is_empty()) {
-            // Each of the first two is `localhost` while it is not set.
-            let localhost = if hosts.len() < 2 { ",localhost" } else { "" };
-            self.0.insert("origin.hosts", (hosts.join(",") + localhost, Source::Variable(name)));
+        let said = |name: &str| variable(name).filter(|value| !is_unsaid(value));
+        if let Some((first, _)) = HOSTS.iter().find(|(name, _)| said(name).is_some()) {
+            let hosts: Vec<String> =
+                HOSTS.iter().map(|(name, unset)| said(name).unwrap_or_else(|| (*unset).to_owned())).collect();
+            self.0.insert("origin.hosts", (hosts.join(","), Source::Variable(first)));
         }
         for setting in SETTINGS {
             let said = setting.env.iter().find_map(|name| {
                 let value = variable(name)?;
+                if !name.starts_with("_APP_") {
+                    return Some((value, Source::Variable(name)));
+                }
                 // PHP takes an empty variable and "0" for one that is not set.
-                let unsaid = name.starts_with("_APP_") && is_unsaid(&value);
-                (!unsaid).then_some((value, Source::Variable(name)))
+                (!is_unsaid(&value)).then(|| (as_appwrite_takes_it(name, value), Source::Variable(name)))
             });
             if let Some(said) = said {
                 self.0.insert(setting.key, said);
@@ -105,7 +118,7 @@ impl Layers {
             };
             let text = text_of(value).ok_or_else(|| ConfigError::Value {
                 key: setting.key,
-                value: value.to_string(),
+                value: shown(setting, &value.to_string()).to_owned(),
                 said_in: Source::File(path.to_owned()),
                 expected: "a text, a number, a switch or a list of texts".to_owned(),
             })?;
@@ -141,6 +154,34 @@ pub fn shown<'a>(setting: &Setting, value: &'a str) -> &'a str {
 
 fn is_unsaid(value: &str) -> bool {
     value.is_empty() || value == "0"
+}
+
+/// A value of Appwrite's as Appwrite understands it, which refuses none: whatever runs there has to start here.
+fn as_appwrite_takes_it(name: &str, value: String) -> String {
+    match name {
+        "_APP_OPTIONS_ABUSE" => (value == "enabled").to_string(),
+        "_APP_LOGGING_FORMAT" if value != "json" => "auto".to_owned(),
+        "_APP_WORKERS_NUM" if value.parse::<usize>().is_err() => "0".to_owned(),
+        _ => value,
+    }
+}
+
+/// What is wrong with a file and in which line, without the line itself: it may hold a secret.
+fn place_of(error: &toml::de::Error, text: &str) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    match before {
+        Some(before) => format!("line {}: {}", before.matches('\n').count() + 1, error.message()),
+        None => error.message().to_owned(),
+    }
+}
+
+/// Environment variables that look like ours and mean nothing, each with the one that was most likely meant.
+pub fn unknown_variables<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, &'static str)> {
+    let ours = || SETTINGS.iter().flat_map(|setting| setting.env).chain(COMMAND_VARIABLES).copied();
+    names
+        .filter(|name| name.starts_with("REALTIME_") && !ours().any(|known| known == *name))
+        .map(|name| (name, ours().min_by_key(|known| edit_distance(name, known)).unwrap_or_default()))
+        .collect()
 }
 
 fn text_of(value: &toml::Value) -> Option<String> {
@@ -186,6 +227,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -224,10 +266,52 @@ mod tests {
     }
 
     #[test]
-    fn appwrites_domains_may_connect() {
-        let layers = Layers::defaults()
-            .with_environment(|name| (name == "_APP_DOMAIN").then(|| "cloud.example.com".to_owned()));
-        assert_eq!(layers.get("origin.hosts").0, "cloud.example.com,localhost");
+    fn appwrites_domains_may_connect_and_each_that_is_not_set_is_localhost() {
+        let with = |set: &'static [&'static str]| {
+            let layers = Layers::defaults()
+                .with_environment(move |name| set.contains(&name).then(|| "cloud.example.com".to_owned()));
+            Config::resolve(&layers).unwrap().engine.origin.hosts
+        };
+        assert_eq!(with(&["_APP_DOMAIN"]), ["cloud.example.com", "localhost"]);
+        assert_eq!(
+            with(&["_APP_DOMAIN", "_APP_MIGRATION_HOST"]),
+            ["cloud.example.com", "localhost", "cloud.example.com"]
+        );
+        assert_eq!(with(&["_APP_DOMAIN", "_APP_CONSOLE_DOMAIN"]), ["cloud.example.com", "cloud.example.com"]);
+    }
+
+    #[test]
+    fn whatever_appwrite_starts_with_is_no_reason_not_to_start() {
+        for (name, value, key, meaning) in [
+            ("_APP_OPTIONS_ABUSE", "enabled", "limits.enabled", "true"),
+            ("_APP_OPTIONS_ABUSE", "off", "limits.enabled", "false"),
+            ("_APP_OPTIONS_ABUSE", "0", "limits.enabled", "true"),
+            ("_APP_LOGGING_FORMAT", "json", "log.format", "json"),
+            ("_APP_LOGGING_FORMAT", "fancy", "log.format", "auto"),
+            ("_APP_WORKERS_NUM", "many", "shards", "0"),
+            ("_APP_WORKERS_NUM", "3", "shards", "3"),
+        ] {
+            let layers =
+                Layers::defaults().with_environment(|asked| (asked == name).then(|| value.to_owned()));
+            assert_eq!(layers.get(key).0, meaning, "{name}={value}");
+            Config::resolve(&layers).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_broken_file_is_told_by_its_line_and_not_shown() {
+        let file = file("region = \"fra\"\nsecret = \"hunter2");
+        let error = Layers::defaults().with_file(file.path()).unwrap_err().to_string();
+        assert!(error.contains("line 2") && !error.contains("hunter2"), "{error}");
+        let file = self::file("secret = 47.11");
+        let error = Layers::defaults().with_file(file.path()).unwrap_err().to_string();
+        assert!(error.contains("secret") && !error.contains("47.11"), "{error}");
+    }
+
+    #[test]
+    fn a_mistyped_variable_is_named_with_the_one_that_was_meant() {
+        let names = ["REALTIME_REGOIN", "REALTIME_REGION", "REALTIME_API_KEY", "PATH"];
+        assert_eq!(unknown_variables(names.into_iter()), [("REALTIME_REGOIN", "REALTIME_REGION")]);
     }
 
     #[test]

@@ -11,9 +11,9 @@ pub enum Kind {
     List,
     /// A whole number.
     Number,
-    /// `true` or `false`; for Appwrite's variables also `enabled` and `disabled`.
+    /// `true` or `false`.
     Switch,
-    /// A number with `ms`, `s`, `m` or `h`.
+    /// A number with `ms`, `s`, `m`, `h` or `d`.
     Duration,
     /// One of these words.
     Choice(&'static [&'static str]),
@@ -76,9 +76,9 @@ pub static SETTINGS: &[Setting] = &[
     setting(
         "shards",
         &["REALTIME_SHARDS", "_APP_WORKERS_NUM"],
-        "0",
+        "auto",
         Kind::Number,
-        "Threads that serve clients. 0 is one for each processor.",
+        "Threads that serve clients. `auto` (or 0) is one for each processor.",
     ),
     setting(
         "environment",
@@ -118,7 +118,7 @@ pub static SETTINGS: &[Setting] = &[
     setting(
         "limits.enabled",
         &["REALTIME_LIMITS_ENABLED", "_APP_OPTIONS_ABUSE"],
-        "enabled",
+        "true",
         Kind::Switch,
         "Whether the limits by address and the message limit hold.",
     ),
@@ -330,7 +330,7 @@ pub static SETTINGS: &[Setting] = &[
         &["REALTIME_LOG_LEVEL"],
         "info",
         Kind::Text,
-        "`error`, `warn`, `info`, `debug` (each event received and message sent) or `trace`; or by module, as `info,realtime_server::peer=debug`.",
+        "`off`, `error`, `warn`, `info`, `debug` (each event received and message sent) or `trace`, of this server's own doings; or by module, libraries included, as `info,realtime_server::peer=debug,sqlx=debug`.",
     ),
 ];
 

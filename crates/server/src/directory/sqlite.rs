@@ -74,7 +74,7 @@ pub enum SqliteError {
         known: i64,
     },
     /// The thing that was named is not there.
-    #[error("there is no {what} {id:?} in {place}; list what there is with `realtime {what} list`")]
+    #[error("there is no {what} {id:?} in {place}; list what there is with `realtime {}`", lister_of(.what))]
     Unknown {
         /// What sort of thing.
         what: &'static str,
@@ -117,6 +117,15 @@ pub enum SqliteError {
         /// What SQLite said.
         reason: String,
     },
+}
+
+/// What lists things of this sort on the command line.
+fn lister_of(what: &str) -> String {
+    match what {
+        "membership" => "team members".to_owned(),
+        "development key" => "key list --dev".to_owned(),
+        what => format!("{what} list"),
+    }
 }
 
 /// How long a writer waits for another one, in this process or elsewhere.
