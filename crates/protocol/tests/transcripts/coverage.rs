@@ -18,6 +18,7 @@ const LEFT: &[(RangeInclusive<u32>, &str)] = &[
     ),
     (94..=94, "the self-test channel comes with statistics"),
     (101..=125, "the console's live tail is not there yet"),
+    (140..=140, "nothing remembers presences yet, so nothing forgets them"),
     (142..=150, "presence is not there yet"),
 ];
 
