@@ -5,6 +5,7 @@ mod transcripts {
     pub(crate) mod directory;
     pub(crate) mod pattern;
     pub(crate) mod script;
+    pub(crate) mod settings;
     pub(crate) mod world;
 }
 

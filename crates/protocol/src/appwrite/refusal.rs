@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn faults_of_the_server_are_masked_unless_in_development() {
         assert_eq!(masked(Masking::Nothing), [0; 0]);
-        assert_eq!(masked(Masking::Faults), [503, 500]);
+        assert_eq!(masked(Masking::Faults), [500]);
         assert_eq!(masked(Masking::Appwrite), [1003, 1013, 503, 500]);
         assert_eq!(Masking::default(), Masking::Faults);
     }

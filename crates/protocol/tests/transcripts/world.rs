@@ -19,11 +19,15 @@ use realtime_protocol::codec::Codec;
 use serde_json::Value;
 
 use super::directory::Directory;
-use super::pattern::difference;
+use super::pattern::{Names, difference};
 use super::script::{Script, Step};
+use super::settings;
 
 /// When every transcript's events happen.
 const TIMESTAMP: &str = "2026-08-21T10:15:30.123+00:00";
+
+/// Decides minted ids and when heartbeats begin.
+const SEED: u64 = 7;
 
 pub(crate) struct World {
     engine: Engine,
@@ -35,10 +39,14 @@ pub(crate) struct World {
     paused: bool,
     pending: VecDeque<Effect>,
     events: usize,
+    names: Names,
 }
 
 struct Client {
+    /// `None` if its request could not be read. An id outlives its connection, and means nothing then.
     id: Option<ConnectionId>,
+    /// Takes nothing of what is sent.
+    stalled: bool,
     /// What was sent and not yet looked at by the script.
     inbox: VecDeque<Received>,
 }
@@ -55,7 +63,7 @@ type Failure = String;
 impl World {
     pub(crate) fn replay(script: &Script) -> Result<(), Failure> {
         let mut world = Self {
-            engine: Engine::new(Settings::default(), 7),
+            engine: Engine::new(Settings::default(), SEED),
             codec: Appwrite::default(),
             now: Instant::now(),
             directory: Directory::default(),
@@ -63,6 +71,7 @@ impl World {
             paused: false,
             pending: VecDeque::new(),
             events: 0,
+            names: Names::default(),
         };
         for step in &script.steps {
             world.step(step).map_err(|failure| format!("\n  {}: {}\n  {failure}", step.place, step.text))?;
@@ -73,50 +82,105 @@ impl World {
     fn step(&mut self, step: &Step) -> Result<(), Failure> {
         let (word, rest) = step.text.split_once([' ', '\n']).unwrap_or((&step.text, ""));
         match word {
+            "settings" => self.configure(rest)?,
             "project" => self.directory.add_project(rest),
             "user" => self.directory.add_user(rest),
             "gone" => self.directory.remove_user(rest),
+            "outage" => self.directory.is_down = true,
+            "recovered" => self.directory.is_down = false,
             "open" => self.open(rest)?,
             "close" => self.close(rest)?,
+            "stall" => self.client(rest)?.stalled = true,
+            "unstall" => self.client(rest)?.stalled = false,
             "event" => self.event(rest)?,
             "publish" => self.publish(rest)?,
             "wait" => {
                 self.now += duration(rest);
                 self.engine.handle_timeout(self.now);
             }
+            "drain" => self.engine.drain(self.now + duration(rest), self.now),
             "pause" => self.paused = true,
             "resume" => self.paused = false,
-            client => return self.talk(client, rest),
+            "connections" => self.count(rest)?,
+            "repeat" => return self.repeat(step, rest),
+            clients => return self.talk(clients, rest),
         }
         self.settle();
         Ok(())
     }
 
-    /// `A> message`, `A< pattern`, `A nothing`, `A heartbeat`, `A closed CODE [reason]`
+    /// `repeat 1-100 STEP`, with `#` in the step for the number.
+    fn repeat(&mut self, step: &Step, rest: &str) -> Result<(), Failure> {
+        let (range, text) = rest.split_once(' ').ok_or("repeat FIRST-LAST STEP")?;
+        let number = |text: &str| text.parse::<u32>().map_err(|_| format!("{text:?} is no number"));
+        let (first, last) = range.split_once('-').ok_or("repeat FIRST-LAST STEP")?;
+        for number in number(first)?..=number(last)? {
+            let one = Step { place: step.place.clone(), text: text.replace('#', &number.to_string()) };
+            self.step(&one).map_err(|failure| format!("at {number}: {failure}"))?;
+        }
+        Ok(())
+    }
+
+    /// `settings …`, before anybody has connected.
+    fn configure(&mut self, rest: &str) -> Result<(), Failure> {
+        if !self.clients.is_empty() {
+            return Err("settings come before clients".to_owned());
+        }
+        let (settings, codec) = settings::read(rest)?;
+        self.engine = Engine::new(settings, SEED);
+        self.codec = codec;
+        Ok(())
+    }
+
+    /// `connections N`
+    fn count(&mut self, rest: &str) -> Result<(), Failure> {
+        self.settle();
+        let found = self.engine.stats().connections.to_string();
+        if found == rest { Ok(()) } else { Err(format!("there are {found}")) }
+    }
+
+    /// `A> message`, `A< pattern`, `A nothing`, `A heartbeat`, `A closed CODE [reason]`; `A,B` is each of them.
     fn talk(&mut self, word: &str, rest: &str) -> Result<(), Failure> {
-        if let Some(name) = word.strip_suffix('>') {
-            let id = self.client(name)?.id;
-            if let Some(id) = id {
-                let said = self.codec.decode(rest.as_bytes());
-                self.engine.receive(id, said, self.now);
+        let (clients, tense) = match word.strip_suffix(['<', '>']) {
+            Some(clients) => (clients, word.chars().last()),
+            None => (word, None),
+        };
+        for name in clients.split(',') {
+            match tense {
+                Some('>') => self.say(name, rest),
+                Some(_) => self.hear(name, rest),
+                None => self.notice(name, rest),
             }
-            self.settle();
-            return Ok(());
+            .map_err(|failure| format!("{name}: {failure}"))?;
         }
-        if let Some(name) = word.strip_suffix('<') {
-            let expected: Value = serde_json::from_str(rest)
-                .map_err(|error| format!("the expectation is not JSON: {error}"))?;
-            return match self.client(name)?.inbox.pop_front() {
-                Some(Received::Message(found)) => match difference(&expected, &found) {
-                    Some(difference) => Err(format!("{difference}\n  in {found}")),
-                    None => Ok(()),
-                },
-                other => Err(format!("instead there is {other:?}")),
-            };
+        Ok(())
+    }
+
+    fn say(&mut self, name: &str, message: &str) -> Result<(), Failure> {
+        let message = self.names.fill(message);
+        if let Some(id) = self.client(name)?.id {
+            let said = self.codec.decode(message.as_bytes());
+            self.engine.receive(id, said, self.now);
         }
-        let client = self.client(word)?;
-        let (what, detail) = rest.split_once(' ').unwrap_or((rest, ""));
-        match (what, client.inbox.pop_front()) {
+        self.settle();
+        Ok(())
+    }
+
+    fn hear(&mut self, name: &str, pattern: &str) -> Result<(), Failure> {
+        let expected: Value =
+            serde_json::from_str(pattern).map_err(|error| format!("the expectation is not JSON: {error}"))?;
+        match self.client(name)?.inbox.pop_front() {
+            Some(Received::Message(found)) => match difference(&expected, &found, &mut self.names) {
+                Some(difference) => Err(format!("{difference}\n  in {found}")),
+                None => Ok(()),
+            },
+            other => Err(format!("instead there is {other:?}")),
+        }
+    }
+
+    fn notice(&mut self, name: &str, what: &str) -> Result<(), Failure> {
+        let (what, detail) = what.split_once(' ').unwrap_or((what, ""));
+        match (what, self.client(name)?.inbox.pop_front()) {
             ("nothing", None) => Ok(()),
             ("heartbeat", Some(Received::Heartbeat)) => Ok(()),
             ("closed", Some(Received::Closed(code, reason))) => {
@@ -128,24 +192,29 @@ impl World {
         }
     }
 
-    /// `open A ?query` with one header on each continuation line.
+    /// `open A ?query` with one header on each continuation line; `open A,B ?query` for several clients.
     fn open(&mut self, rest: &str) -> Result<(), Failure> {
         let mut lines = rest.lines();
-        let (name, url) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or((rest, ""));
+        let (names, url) = lines.next().and_then(|line| line.split_once(' ')).unwrap_or((rest, ""));
         let mut request = http::Request::builder().uri(format!("/v1/realtime{}", url.trim()));
         for line in lines {
             let (header, value) = line.split_once(": ").ok_or("a header is `name: value`")?;
             request = request.header(header, value);
         }
         let (parts, ()) = request.body(()).map_err(|error| error.to_string())?.into_parts();
-        let client = match hello::read(&parts, IpAddr::V4(Ipv4Addr::LOCALHOST), &[]) {
-            Ok(hello) => {
-                let id = self.engine.open(hello, self.now);
-                Client { id: Some(id), inbox: VecDeque::new() }
+        for name in names.split(',') {
+            let client = match hello::read(&parts, IpAddr::V4(Ipv4Addr::LOCALHOST), &[]) {
+                Ok(hello) => {
+                    let id = self.engine.open(hello, self.now);
+                    Client { id: Some(id), stalled: false, inbox: VecDeque::new() }
+                }
+                Err(refusal) => self.refused(refusal),
+            };
+            let former = self.clients.insert(name.to_owned(), client);
+            if let Some(former) = former.filter(|former| !former.inbox.is_empty()) {
+                return Err(format!("the former {name} has not looked at {:?}", former.inbox));
             }
-            Err(refusal) => self.refused(refusal),
-        };
-        self.clients.insert(name.to_owned(), client);
+        }
         Ok(())
     }
 
@@ -154,14 +223,16 @@ impl World {
         let words =
             [Outgoing::Notice(Notice::Refused(refusal.clone())), Outgoing::Close(Close::Refused(refusal))];
         let inbox = words.iter().map(|outgoing| self.received(outgoing)).collect();
-        Client { id: None, inbox }
+        Client { id: None, stalled: false, inbox }
     }
 
-    fn close(&mut self, name: &str) -> Result<(), Failure> {
-        if let Some(id) = self.client(name)?.id {
-            self.engine.closed(id);
+    /// `close A`: its link is gone. May be said twice.
+    fn close(&mut self, names: &str) -> Result<(), Failure> {
+        for name in names.split(',') {
+            if let Some(id) = self.client(name)?.id {
+                self.engine.closed(id);
+            }
         }
-        self.clients.remove(name);
         Ok(())
     }
 
@@ -173,15 +244,22 @@ impl World {
         Ok(())
     }
 
-    /// `publish P {body}` as a backend sends it; `publish P unpublished {body}` for one that reaches nobody.
+    /// `publish P [legacy] [unpublished] {body}` as a backend sends it; `unpublished` if it reaches nobody, `legacy` on a
+    /// server that also names the channels of Appwrite's first Realtime.
     fn publish(&mut self, rest: &str) -> Result<(), Failure> {
-        let (project, body) = rest.split_once([' ', '\n']).ok_or("publish PROJECT BODY")?;
-        let (unpublished, body) = match body.strip_prefix("unpublished ") {
-            Some(body) => (true, body),
-            None => (false, body),
-        };
+        let (words, body) = rest.split_at(rest.find(['{', '[']).ok_or("publish PROJECT BODY")?);
+        let mut words = words.split_whitespace();
+        let project = words.next().ok_or("publish PROJECT BODY")?;
+        let (mut unpublished, mut legacy_channels) = (false, false);
+        for word in words {
+            match word {
+                "unpublished" => unpublished = true,
+                "legacy" => legacy_channels = true,
+                word => return Err(format!("{word:?} is no option")),
+            }
+        }
         let project = self.directory.project(&project.into()).ok_or("no such project")?;
-        let context = Context { project: &project.id, team: project.team.as_ref(), legacy_channels: false };
+        let context = Context { project: &project.id, team: project.team.as_ref(), legacy_channels };
         for publication in publish::parse(&Bytes::from(body.to_owned())).map_err(|error| error.to_string())? {
             self.events += 1;
             let id = EventId::new(format!("e{}", self.events));
@@ -219,8 +297,11 @@ impl World {
             }
         }
         for client in self.clients.values_mut() {
-            let Some(id) = client.id else { continue };
+            let Some(id) = client.id.filter(|_| !client.stalled) else { continue };
             while let Some(outgoing) = self.engine.poll_outgoing(id) {
+                if matches!(outgoing, Outgoing::Close(_)) {
+                    self.engine.closed(id);
+                }
                 client.inbox.push_back(received(&self.codec, &outgoing));
             }
         }
@@ -235,11 +316,11 @@ impl World {
             }
             Effect::Authenticate { connection, project, credential, .. } => {
                 let found = self.directory.authenticate(&project, &credential);
-                self.engine.authenticated(connection, Ok(found), self.now);
+                self.engine.authenticated(connection, found, self.now);
             }
             Effect::Refresh { project, user } => {
                 let found = self.directory.refresh(&project, &user);
-                self.engine.refreshed(&project, &user, &Ok(found));
+                self.engine.refreshed(&project, &user, &found);
             }
         }
     }

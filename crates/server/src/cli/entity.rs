@@ -46,13 +46,22 @@ pub(super) fn project_arg() -> Arg {
 
 /// Prints one thing that was made.
 pub(super) fn made(matches: &ArgMatches, what: &str, facts: &Value) {
+    done(matches, &format!("{what} created"), facts);
+}
+
+/// Prints one thing that was changed.
+pub(super) fn changed(matches: &ArgMatches, what: &str, facts: &Value) {
+    done(matches, &format!("{what} changed"), facts);
+}
+
+fn done(matches: &ArgMatches, title: &str, facts: &Value) {
     if given(matches, "json") {
         say_json(facts);
         return;
     }
-    say(&format!("{what} created"));
-    for (name, value) in facts.as_object().into_iter().flatten() {
-        say(&format!("  {name}: {}", plain(value)));
+    say(title);
+    for (name, text) in said(facts) {
+        say(&format!("  {name}: {text}"));
     }
 }
 
@@ -66,8 +75,7 @@ pub(super) fn list(matches: &ArgMatches, entries: &[Value]) {
         say("(none)");
     }
     for entry in entries {
-        let facts = entry.as_object().into_iter().flatten();
-        let line: Vec<String> = facts.map(|(name, value)| format!("{name}={}", plain(value))).collect();
+        let line: Vec<String> = said(entry).map(|(name, text)| format!("{name}={text}")).collect();
         say(&line.join("  "));
     }
 }
@@ -94,10 +102,17 @@ pub(super) async fn remove_one(
     Ok(())
 }
 
+/// The facts that say something.
+fn said(facts: &Value) -> impl Iterator<Item = (&String, String)> {
+    let facts = facts.as_object().into_iter().flatten();
+    facts.map(|(name, value)| (name, plain(value))).filter(|(_, text)| !text.is_empty())
+}
+
 fn plain(value: &Value) -> String {
     match value {
+        Value::Null => String::new(),
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
                     impersonator: None,
                 };
                 database.update_user(&project, &UserId::new(id), &change).await?;
-                entity::made(matches, "user change", &json!({ "id": id }));
+                entity::changed(matches, "user", &json!({ "id": id }));
             }
             ("remove", Some(id)) => {
                 let is_there =
