@@ -412,6 +412,17 @@ mod tests {
     }
 
     #[test]
+    fn a_configuration_can_be_printed_without_its_secrets() {
+        let keys = ["secret", "jwt.hs256_secret"];
+        let layers = keys.iter().fold(Layers::defaults(), |layers, key| {
+            layers.with_flag(setting::find(key).unwrap(), "do-not-print-me")
+        });
+        let config = Config::resolve(&layers).unwrap();
+        assert_eq!(config.secret.expose(), "do-not-print-me");
+        assert!(!format!("{config:?} {layers:?}").contains("do-not-print-me"));
+    }
+
+    #[test]
     fn a_time_in_which_nothing_can_happen_is_refused() {
         for key in ["limits.open_timeout", "limits.head_timeout", "heartbeat"] {
             assert!(with(key, "0s").unwrap_err().to_string().contains("at least"), "{key}");
