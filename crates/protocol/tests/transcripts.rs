@@ -1,5 +1,7 @@
 //! Replays `conformance/*.txt` through codec and engine, in time that the transcript makes up.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 mod transcripts {
     pub(crate) mod coverage;
     pub(crate) mod directory;
