@@ -35,6 +35,7 @@ impl Deadlines {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 mod tests {
     use std::time::Duration;
 

@@ -145,6 +145,7 @@ impl Visit {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 mod tests {
     use super::*;
 

@@ -1,6 +1,7 @@
 //! Conversations with the engine, in time that the test makes up.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};

@@ -1,6 +1,8 @@
 //! Replays `conformance/*.txt` through codec and engine, in time that the transcript makes up.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![expect(clippy::disallowed_methods, reason = "a transcript's clock must begin somewhere")]
+#![expect(clippy::needless_pass_by_value, reason = "values read better in tables of cases")]
 
 mod transcripts {
     pub(crate) mod coverage;
