@@ -160,6 +160,6 @@ fn tell(
         return;
     }
     say(&format!("  channels  {}", channels.join(", ")));
-    say(&format!("  queries   {queries}"));
+    say(&format!("  queries   {}", if queries.is_empty() { "(none)" } else { &queries }));
     say(&format!("verdict   {verdict}"));
 }
