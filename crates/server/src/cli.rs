@@ -3,6 +3,7 @@
 mod check;
 mod dev;
 mod entity;
+mod event;
 mod explain;
 mod key;
 mod listen;

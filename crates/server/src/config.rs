@@ -273,8 +273,8 @@ impl<'a> Reader<'a> {
 
     fn switch(&self, key: &'static str) -> Result<bool, ConfigError> {
         match self.text(key).trim() {
-            "true" | "yes" | "1" => Ok(true),
-            "false" | "no" | "0" => Ok(false),
+            "true" | "enabled" | "yes" | "1" => Ok(true),
+            "false" | "disabled" | "no" | "0" => Ok(false),
             _ => Err(self.wrong(key, "`true` or `false`")),
         }
     }

@@ -18,7 +18,7 @@ const OURS: &[&str] = &["realtime_core", "realtime_protocol", "realtime_server"]
 pub fn start(log: &Log) {
     let logs = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::new(directives(&log.filter)))
+        .with_env_filter(EnvFilter::new(directives(&tidy(&log.filter))))
         .with_target(false);
     let started = match log.format {
         LogFormat::Json => logs.json().flatten_event(true).try_init(),
@@ -31,15 +31,20 @@ pub fn start(log: &Log) {
 /// Whether a text is a level, or levels by module. `tracing` itself takes any word for the name of a module, which would
 /// make a mistyped level switch everything else off.
 pub fn is_filter(text: &str) -> bool {
-    let level_of = |part: &str| part.rsplit('=').next().unwrap_or_default().trim().parse::<LevelFilter>();
-    !text.trim().is_empty()
-        && text.split(',').all(|part| level_of(part).is_ok())
-        && EnvFilter::try_new(text).is_ok()
+    let text = tidy(text);
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    let ends_with_level = |part: &str| is_level(part.rsplit('=').next().unwrap_or_default());
+    text.split(',').all(ends_with_level) && EnvFilter::try_new(&text).is_ok()
+}
+
+/// The same without spaces, which `tracing` takes for a part of what they stand beside.
+fn tidy(filter: &str) -> String {
+    filter.split(',').map(str::trim).collect::<Vec<_>>().join(",")
 }
 
 /// A level on its own is about this server: `debug` does not mean each statement of the database driver.
 fn directives(filter: &str) -> String {
-    match filter.trim().parse::<LevelFilter>() {
+    match filter.parse::<LevelFilter>() {
         Ok(level) if level > LevelFilter::INFO => {
             let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
             format!("info,{}", ours.join(","))
@@ -67,7 +72,7 @@ mod tests {
         for filter in ["off", "info", "DEBUG", "info,realtime_server::peer=trace", "warn, sqlx=debug"] {
             assert!(is_filter(filter), "{filter}");
         }
-        for filter in ["", "verbose", "info,", "info,realtime_server", "sqlx=loud"] {
+        for filter in ["", "verbose", "info,", "info,realtime_server", "sqlx=loud", "sqlx="] {
             assert!(!is_filter(filter), "{filter}");
         }
     }

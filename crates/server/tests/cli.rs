@@ -130,8 +130,14 @@ fn a_dry_run_says_whether_there_is_something_to_remove() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path();
     json(&realtime(data, &["project", "create", "--id", "shop", "--json"]));
-    for (what, id) in [("user", "u"), ("team", "t"), ("platform", "p"), ("key", "k")] {
-        json(&realtime(data, &[what, "create", "--project", "shop", "--id", id, "--json"]));
+    for (what, id, rest) in [
+        ("user", "u", &[][..]),
+        ("team", "t", &[]),
+        ("platform", "p", &["--hostname", "app.example.com"]),
+        ("key", "k", &[]),
+    ] {
+        let create = [what, "create", "--project", "shop", "--id", id, "--json"];
+        json(&realtime(data, &[&create[..], rest].concat()));
         let remove = |id, dry: &[&str]| {
             realtime(data, &[&[what, "remove", id, "--project", "shop", "--json"], dry].concat())
         };
@@ -305,8 +311,13 @@ fn explain_tells_who_gets_an_event_and_why_not() {
     assert!(text(&refused, "/verdict").contains("guests"), "{refused}");
     assert_eq!(text(&refused, "/client/channels/0"), "documents");
     assert_eq!(text(&refused, "/client/roles/0"), "guests");
-    let unpublished = json(&realtime(data, &["explain", "--event", "unheard.of", "--json"]));
+    let silent = ["explain", "--event", "databases.d.create", "--payload", r#"{"$id":"d"}"#, "--json"];
+    let unpublished = json(&realtime(data, &silent));
     assert_eq!(unpublished.pointer("/published"), Some(&Value::Bool(false)), "{unpublished}");
+    let dotted = ["--param", "userId=john.doe", "--payload", r#"{"$id":"john.doe"}"#, "--json"];
+    let derived =
+        json(&realtime(data, &[&["explain", "--event", "users.[userId].update"], &dotted[..]].concat()));
+    assert_eq!(text(&derived, "/roles/0"), "user:john.doe");
 }
 
 #[test]

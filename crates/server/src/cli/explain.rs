@@ -1,7 +1,7 @@
 //! `realtime explain`: what would be made of an event, and whether somebody would get it and why.
 
 use bytes::Bytes;
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgGroup, ArgMatches, Command};
 use realtime_core::channel::{Channel, convert};
 use realtime_core::id::{EventId, ProjectId, UserId};
 use realtime_core::identity::{Identity, roles_of};
@@ -12,10 +12,12 @@ use realtime_core::verdict::Verdict;
 use realtime_protocol::appwrite::envelope::{self, Envelope};
 use realtime_protocol::appwrite::publish::{self, Stamp};
 use realtime_protocol::appwrite::system_event::{Context, Outcome};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
+use super::event::several;
 use super::{
-    Failure, database_settings, entity, given, json_arg, layers, say, say_json, text, texts, with_database,
+    Failure, database_settings, entity, event, given, json_arg, layers, say, say_json, text, texts,
+    with_database,
 };
 use crate::config::Config;
 
@@ -28,26 +30,15 @@ pub(super) fn command() -> Command {
              Nothing is sent: this reads the embedded database and works the answer out.",
         ),
     )
+    .args(event::args())
     .args([
         entity::project_arg(),
-        Arg::new("event").long("event").value_name("NAME").help("The event's name"),
-        Arg::new("payload").long("payload").value_name("JSON").default_value("{}").help("What it is about"),
-        several("permission", "PERMISSION", "Who may read it"),
-        several("channel", "CHANNEL", "A channel that it is heard on, with --role instead of --event"),
-        several("role", "ROLE", "Who may hear it"),
         Arg::new("user").long("user").value_name("ID").help("Would this user get it? Without one: would a guest?"),
         several("client_channel", "CHANNEL", "A channel that the client listens to").long("listen"),
         several("query", "JSON", "A query of the client's subscription"),
         json_arg(),
     ])
-}
-
-fn several(name: &'static str, value: &'static str, help: &'static str) -> Arg {
-    Arg::new(name)
-        .long(name)
-        .value_name(value)
-        .action(ArgAction::Append)
-        .help(format!("{help}; may be given several times"))
+    .group(ArgGroup::new("what").args(["event", "channel"]).required(true).multiple(true))
 }
 
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
@@ -88,19 +79,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 
 /// What publishing would make of the event.
 fn derive(matches: &ArgMatches, context: &Context<'_>) -> Result<Outcome<Vec<Envelope>>, Failure> {
-    let payload: Value = serde_json::from_str(text(matches, "payload").unwrap_or("{}"))
-        .map_err(|error| Failure(format!("--payload must be a JSON object: {error}")))?;
-    let mut event = Map::from_iter([("payload".to_owned(), payload)]);
-    for (name, field) in [("permission", "permissions"), ("channel", "channels"), ("role", "roles")] {
-        let values = texts(matches, name);
-        if !values.is_empty() {
-            event.insert(field.to_owned(), json!(values));
-        }
-    }
-    if let Some(name) = text(matches, "event") {
-        event.insert("event".to_owned(), json!(name));
-    }
-    let body = Bytes::from(Value::Object(event).to_string());
+    let body = Bytes::from(event::event(matches)?.to_string());
     let id = EventId::new("explained");
     let stamp = Stamp { timestamp: "1970-01-01T00:00:00.000+00:00", id: &id };
     let mut all = Vec::new();
@@ -181,6 +160,6 @@ fn tell(
         return;
     }
     say(&format!("  channels  {}", channels.join(", ")));
-    say(&format!("  queries   {queries}"));
+    say(&format!("  queries   {}", if queries.is_empty() { "(none)" } else { &queries }));
     say(&format!("verdict   {verdict}"));
 }

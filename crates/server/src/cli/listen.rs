@@ -89,6 +89,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         queries: texts(matches, "query"),
         json: given(matches, "json"),
         left: matches.get_one::<u64>("count").copied(),
+        subscribed: false,
         last_error: None,
     };
     runtime()?.block_on(async {
@@ -102,7 +103,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 /// The request that opens a connection.
 fn request(matches: &ArgMatches) -> Result<Request, Failure> {
     let endpoint = text(matches, "endpoint").unwrap_or_default().trim_end_matches('/');
-    let mut request = format!("{}/realtime", endpoint.replacen("http", "ws", 1)).into_client_request()?;
+    let mut request =
+        format!("{}/realtime", endpoint.replacen("http", "ws", 1)).into_client_request().map_err(|_| {
+            Failure(format!("{endpoint:?} is no place of a server; say it as http://127.0.0.1:8080/v1"))
+        })?;
     for (name, value) in [
         ("x-appwrite-project", text(matches, "project")),
         ("x-appwrite-session", text(matches, "session")),
@@ -121,6 +125,8 @@ struct Listener {
     queries: Vec<String>,
     json: bool,
     left: Option<u64>,
+    /// Whether this connection got as far as that.
+    subscribed: bool,
     last_error: Option<String>,
 }
 
@@ -129,13 +135,12 @@ impl Listener {
     async fn run(&mut self, request: &Request) -> Result<(), Failure> {
         let mut pause = FIRST_PAUSE;
         loop {
-            let before = self.left;
             let reason = match self.listen(request).await {
                 End::Enough => return Ok(()),
                 End::Final(reason) => return Err(Failure(reason)),
                 End::Lost(reason) => reason,
             };
-            if self.left != before {
+            if self.subscribed {
                 pause = FIRST_PAUSE;
             }
             let jittered = pause.mul_f64(rand::random_range(0.5..1.0));
@@ -147,6 +152,7 @@ impl Listener {
 
     /// One connection, until it ends.
     async fn listen(&mut self, request: &Request) -> End {
+        self.subscribed = false;
         self.last_error = None;
         let mut socket = match timeout(PATIENCE, connect_async(request.clone())).await {
             Ok(Ok((socket, _))) => socket,
@@ -217,8 +223,11 @@ impl Listener {
                 }
                 self.last_error = Some(text.to_owned());
             }
-            Some("response") if !self.json => {
-                complain(&format!("listening to {}", self.channels.join(", ")));
+            Some("response") => {
+                self.subscribed = true;
+                if !self.json {
+                    complain(&format!("listening to {}", self.channels.join(", ")));
+                }
             }
             Some("event") => {
                 if self.print(text, &message).is_err() {

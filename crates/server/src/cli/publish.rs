@@ -4,9 +4,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command};
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
-use super::{Failure, given, json_arg, say, text, texts};
+use super::{Failure, event, given, json_arg, say, text};
 
 /// How long the server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -17,9 +17,11 @@ pub(super) fn command() -> Command {
         .after_help(
             "Examples:\n  realtime publish --key $KEY --channel documents --role any --payload '{\"hello\":\"world\"}'\n  \
              realtime publish --key $KEY --event users.alice.update --payload '{\"$id\":\"alice\"}'\n  \
+             realtime publish --key $KEY --event 'users.[userId].update' --param userId=john.doe --payload '{}'\n  \
              realtime publish --key $KEY --stdin < batch.json\n\n\
              With --event alone the server works out channels and roles, as Appwrite would.",
         )
+        .args(event::args())
         .args([
             endpoint_arg(),
             project_arg(),
@@ -30,23 +32,6 @@ pub(super) fn command() -> Command {
                 .hide_env_values(true)
                 .required(true)
                 .help("An API key of the project"),
-            Arg::new("event").long("event").value_name("NAME").help("The event's name, such as users.U.update"),
-            Arg::new("payload").long("payload").value_name("JSON").help("What it is about: a JSON object"),
-            Arg::new("permission")
-                .long("permission")
-                .value_name("PERMISSION")
-                .action(ArgAction::Append)
-                .help("Who may read it, such as read(\"user:alice\"); may be given several times"),
-            Arg::new("channel")
-                .long("channel")
-                .value_name("CHANNEL")
-                .action(ArgAction::Append)
-                .help("A channel to be heard on, with --role; may be given several times"),
-            Arg::new("role")
-                .long("role")
-                .value_name("ROLE")
-                .action(ArgAction::Append)
-                .help("Who may hear it; may be given several times"),
             Arg::new("idempotency_key")
                 .long("idempotency-key")
                 .value_name("TEXT")
@@ -54,7 +39,7 @@ pub(super) fn command() -> Command {
             Arg::new("stdin")
                 .long("stdin")
                 .action(ArgAction::SetTrue)
-                .conflicts_with_all(["event", "payload", "permission", "channel", "role"])
+                .conflicts_with_all(["event", "payload", "param", "permission", "channel", "role"])
                 .help("Read an event or a batch, as JSON, from standard input"),
             Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue).help("Only show what would be sent"),
             json_arg(),
@@ -133,24 +118,5 @@ fn body(matches: &ArgMatches) -> Result<String, Failure> {
         std::io::stdin().read_to_string(&mut body)?;
         return Ok(body);
     }
-    let payload: Map<String, Value> = match text(matches, "payload") {
-        Some(text) => serde_json::from_str(text)
-            .map_err(|error| Failure(format!("--payload must be a JSON object: {error}")))?,
-        None => Map::new(),
-    };
-    let mut event = Map::from_iter([("payload".to_owned(), Value::Object(payload))]);
-    let (channels, roles, permissions) =
-        (texts(matches, "channel"), texts(matches, "role"), texts(matches, "permission"));
-    let explicit = !channels.is_empty() || !roles.is_empty();
-    if explicit {
-        event.insert("channels".to_owned(), json!(channels));
-        event.insert("roles".to_owned(), json!(roles));
-    }
-    if let Some(name) = text(matches, "event") {
-        event.insert("event".to_owned(), json!(name));
-    }
-    if !permissions.is_empty() {
-        event.insert("permissions".to_owned(), json!(permissions));
-    }
-    Ok(Value::Object(event).to_string())
+    Ok(event::event(matches)?.to_string())
 }
