@@ -172,7 +172,10 @@ impl Config {
             },
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
-            origin: OriginSettings { hosts: read.list("origin.hosts"), schemes: read.list("origin.schemes") },
+            origin: OriginSettings {
+                hosts: read.hosts("origin.hosts")?,
+                schemes: read.list("origin.schemes"),
+            },
             check_console_origin: read.switch("origin.check_console")?,
             region: read.text("region").to_owned(),
             ..EngineSettings::default()
@@ -310,6 +313,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// An empty list would let every page in; who wants that has to say so.
+    fn hosts(&self, key: &'static str) -> Result<Vec<String>, ConfigError> {
+        let hosts = self.list(key);
+        if hosts.is_empty() {
+            Err(self.wrong(key, "a host at least; `*` lets every page in"))
+        } else {
+            Ok(hosts)
+        }
+    }
+
     fn headers(&self, key: &'static str) -> Result<Vec<HeaderName>, ConfigError> {
         let names = self.list(key);
         if names == ["none"] {
@@ -355,6 +368,9 @@ pub fn reference() -> String {
     let mut page = String::from(
         "# Settings\n\nA setting can stand in a file (`--config FILE`, TOML), in the environment, and on the command \
          line; each of these beats the one before. `realtime check` shows what holds and where it comes from.\n\n\
+         An empty variable counts as not set. Appwrite's variables (`_APP_…`) mean what they mean there: `0` counts as \
+         not set too, and what Appwrite does not understand is no error. A list is written `[\"a\", \"b\"]` in the file and \
+         `a,b` elsewhere.\n\n\
          | key in the file | flag | variables | default | what it is for |\n|---|---|---|---|---|\n",
     );
     for setting in setting::SETTINGS {
@@ -434,6 +450,12 @@ mod tests {
         assert!(with("log.level", "verbose").is_err());
         assert!(with("log.level", "info,realtime_server::peer=loud").is_err());
         assert!(with("log.level", "info,realtime_server::peer=debug").is_ok());
+    }
+
+    #[test]
+    fn every_page_is_let_in_only_if_somebody_says_so() {
+        assert!(with("origin.hosts", " , ").unwrap_err().to_string().contains("`*`"));
+        assert_eq!(with("origin.hosts", "*").unwrap().engine.origin.hosts, ["*"]);
     }
 
     #[test]

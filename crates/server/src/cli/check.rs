@@ -1,7 +1,9 @@
 //! `realtime check`: what configuration holds, where it comes from, and whether a server could start with it.
 
 use std::fmt::Write as _;
+use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 
 use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
@@ -10,7 +12,7 @@ use super::{Failure, complain, given, json_arg, layers, runtime, say, say_json, 
 use crate::config::Config;
 use crate::config::layer::{Layers, shown, unknown_variables};
 use crate::config::setting::SETTINGS;
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, write_private};
 
 pub(super) fn command() -> Command {
     settings(
@@ -46,6 +48,12 @@ async fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
     match Embedded::open(config).await {
         Ok(embedded) => {
+            if let Err(error) = try_to_write(&config.data_dir) {
+                let folder = config.data_dir.display();
+                problems.push(format!(
+                    "cannot write in {folder}: {error}; mend its permissions, or name another with --data-dir"
+                ));
+            }
             problems.extend(embedded.directory(config).err().map(|error| error.to_string()));
             embedded.database.close().await;
         }
@@ -56,6 +64,12 @@ async fn problems(config: &Config) -> Vec<String> {
         problems.push(format!("cannot listen on {address}: {error}; choose another address with --listen"));
     }
     problems
+}
+
+fn try_to_write(folder: &Path) -> io::Result<()> {
+    let probe = folder.join(format!("check-{:016x}", rand::random::<u64>()));
+    write_private(&probe, "")?;
+    std::fs::remove_file(&probe)
 }
 
 /// What a server would start with, but is hardly meant.

@@ -11,7 +11,9 @@ use realtime_core::identity::Credential;
 use realtime_core::project::Platform;
 use realtime_core::secret::Secret;
 use serde_json::{Value, json};
+use tracing::warn;
 
+use super::serve::Told;
 use super::{Failure, given, json_arg, layers, runtime, say, say_json, serve, settings};
 use crate::config::Config;
 use crate::config::layer::Source;
@@ -45,18 +47,21 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let config = for_this_machine(matches)?;
     telemetry::start(&config.log);
     runtime()?.block_on(async {
+        let told = Told::new()?;
         let embedded = Embedded::open(&config).await?;
         let address = free_address(config.listen)?;
         let facts = facts(&config, &embedded, address).await?;
         let config = Config { listen: address, ..config };
+        if !address.ip().is_loopback() {
+            warn!(%address, "others can reach this address, and the page gives the demo's credentials to all who do");
+        }
         let node = serve::start(&config, &embedded, Some(Dev { facts: facts.to_string() }))?;
         if given(matches, "json") {
             say_json(&facts)
         } else {
             greet(&facts)
         }
-        serve::until_told_to_stop().await;
-        serve::stop(node, &embedded).await;
+        serve::until_told_to_stop(told, node, &embedded).await;
         Ok(())
     })
 }

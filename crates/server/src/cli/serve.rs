@@ -1,5 +1,6 @@
 //! `realtime serve`: a server on the embedded database.
 
+use std::io;
 use std::sync::Arc;
 
 use clap::{ArgMatches, Command};
@@ -25,10 +26,10 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let config = config(matches)?;
     telemetry::start(&config.log);
     runtime()?.block_on(async {
+        let told = Told::new()?;
         let embedded = Embedded::open(&config).await?;
         let node = start(&config, &embedded, None)?;
-        until_told_to_stop().await;
-        stop(node, &embedded).await;
+        until_told_to_stop(told, node, &embedded).await;
         Ok(())
     })
 }
@@ -39,32 +40,52 @@ pub(super) fn start(config: &Config, embedded: &Embedded, dev: Option<Dev>) -> R
     Ok(Node::start(settings, embedded.directory(config)?, Arc::new(Memory::default()))?)
 }
 
-/// Stops it, at once if told so a second time.
-pub(super) async fn stop(node: Node, embedded: &Embedded) {
+/// Serves until told to stop, then stops: at once if told so a second time.
+pub(super) async fn until_told_to_stop(mut told: Told, node: Node, embedded: &Embedded) {
+    told.wait().await;
     tokio::select! {
         () = node.stop() => {}
-        () = until_told_to_stop() => info!("stopping at once"),
+        () = told.wait() => info!("stopping at once"),
     }
     embedded.database.close().await;
 }
 
-/// SIGINT or SIGTERM.
+/// Hears SIGINT and SIGTERM from the moment that it is made: whoever sees the server start may stop it at once.
 #[cfg(unix)]
-pub(super) async fn until_told_to_stop() {
-    let interrupted = signal::ctrl_c();
-    match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-        Ok(mut terminated) => {
-            tokio::select! {
-                _ = interrupted => {}
-                _ = terminated.recv() => {}
-            }
+pub(super) struct Told {
+    interrupted: signal::unix::Signal,
+    terminated: signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Told {
+    pub(super) fn new() -> io::Result<Self> {
+        use signal::unix::{SignalKind, signal};
+        Ok(Self {
+            interrupted: signal(SignalKind::interrupt())?,
+            terminated: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn wait(&mut self) {
+        tokio::select! {
+            _ = self.interrupted.recv() => {}
+            _ = self.terminated.recv() => {}
         }
-        Err(_) => drop(interrupted.await),
     }
 }
 
-/// Ctrl-C.
+/// Hears Ctrl-C.
 #[cfg(not(unix))]
-pub(super) async fn until_told_to_stop() {
-    drop(signal::ctrl_c().await);
+pub(super) struct Told;
+
+#[cfg(not(unix))]
+impl Told {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn wait(&mut self) {
+        drop(signal::ctrl_c().await);
+    }
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use hyper::http::HeaderName;
+
 use super::ConfigError;
 use super::setting::{self, Kind, SETTINGS, Setting};
 
@@ -83,7 +85,8 @@ impl Layers {
             let said = setting.env.iter().find_map(|name| {
                 let value = variable(name)?;
                 if !name.starts_with("_APP_") {
-                    return Some((value, Source::Variable(name)));
+                    // Compose files hand on what is not set as an empty variable.
+                    return (!value.is_empty()).then_some((value, Source::Variable(name)));
                 }
                 // PHP takes an empty variable and "0" for one that is not set.
                 (!is_unsaid(&value)).then(|| (as_appwrite_takes_it(name, value), Source::Variable(name)))
@@ -161,6 +164,12 @@ fn as_appwrite_takes_it(name: &str, value: String) -> String {
     match name {
         "_APP_OPTIONS_ABUSE" => (value == "enabled").to_string(),
         "_APP_LOGGING_FORMAT" if value != "json" => "auto".to_owned(),
+        "_APP_TRUSTED_HEADERS" => {
+            // What is no name of a header names none that a client could send.
+            let is_name = |name: &&str| name.parse::<HeaderName>().is_ok();
+            let names: Vec<&str> = value.split(',').map(str::trim).filter(is_name).collect();
+            if names.is_empty() { "none".to_owned() } else { names.join(",") }
+        }
         "_APP_WORKERS_NUM" if value.parse::<usize>().is_err() => "0".to_owned(),
         _ => value,
     }
@@ -260,6 +269,29 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_variable_says_nothing() {
+        let layers = Layers::defaults().with_environment(|name| match name {
+            "REALTIME_ORIGIN_HOSTS" | "REALTIME_SHARDS" => Some(String::new()),
+            "_APP_WORKERS_NUM" => Some("3".to_owned()),
+            _ => None,
+        });
+        assert_eq!(layers.get("origin.hosts"), ("localhost", &Source::Default));
+        assert_eq!(layers.get("shards"), ("3", &Source::Variable("_APP_WORKERS_NUM")));
+    }
+
+    #[test]
+    fn a_file_may_say_lists_numbers_and_switches_as_what_they_are() {
+        let file = file(
+            "shards = 3\n[origin]\nhosts = [\"a.example\", \"b.example\"]\ncheck_console = false\n[limits]\nchannels = 5",
+        );
+        let config = Config::resolve(&Layers::defaults().with_file(file.path()).unwrap()).unwrap();
+        assert_eq!(config.shards, 3);
+        assert_eq!(config.engine.origin.hosts, ["a.example", "b.example"]);
+        assert!(!config.engine.check_console_origin);
+        assert_eq!(config.engine.channels, 5);
+    }
+
+    #[test]
     fn a_port_alone_listens_on_all_addresses() {
         let layers = Layers::defaults().with_environment(|name| (name == "PORT").then(|| "80".to_owned()));
         assert_eq!(layers.get("listen").0, "0.0.0.0:80");
@@ -288,6 +320,8 @@ mod tests {
             ("_APP_OPTIONS_ABUSE", "0", "limits.enabled", "true"),
             ("_APP_LOGGING_FORMAT", "json", "log.format", "json"),
             ("_APP_LOGGING_FORMAT", "fancy", "log.format", "auto"),
+            ("_APP_TRUSTED_HEADERS", "x-real-ip, not a header", "proxy.trusted_headers", "x-real-ip"),
+            ("_APP_TRUSTED_HEADERS", "not a header", "proxy.trusted_headers", "none"),
             ("_APP_WORKERS_NUM", "many", "shards", "0"),
             ("_APP_WORKERS_NUM", "3", "shards", "3"),
         ] {

@@ -225,7 +225,7 @@ pub static SETTINGS: &[Setting] = &[
         &["REALTIME_ORIGIN_HOSTS"],
         "localhost",
         Kind::List,
-        "Hosts whose pages may connect to every project, beside each project's platforms. May begin with `*.`.",
+        "Hosts whose pages may connect to every project, beside each project's platforms. May begin with `*.`; `*` alone is every host.",
     ),
     setting(
         "origin.schemes",
