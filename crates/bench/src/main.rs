@@ -1,5 +1,6 @@
 //! Load and floors for the realtime event server: every figure is a ratio to something measured in the same run.
 
+mod cpu;
 mod matching;
 mod memory;
 mod report;

@@ -1,6 +1,6 @@
 //! Users of one project as an application has them: teams of ten, everybody on `documents`, each with a document.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
@@ -129,33 +129,45 @@ impl Population {
     /// A user's own document has changed.
     pub(super) fn document_event(&self, number: usize) -> Result<Event, BenchError> {
         let number = self.scattered(number);
-        let name = format!("databases.main.collections.notes.documents.{}.update", document(number));
-        self.event(&name, &format!("read(\"user:{}\")", user(number)))
+        self.event_of_document("notes", number, &format!("read(\"user:{}\")", user(number)))
     }
 
     /// A user's file has changed, and nobody listens to files.
     pub(super) fn unheard_event(&self, number: usize) -> Result<Event, BenchError> {
         let number = self.scattered(number);
-        let name = format!("buckets.pictures.files.{}.update", document(number));
-        self.event(&name, &format!("read(\"user:{}\")", user(number)))
+        let ids = [("bucketId", "pictures"), ("fileId", &document(number))];
+        self.event(
+            "buckets.[bucketId].files.[fileId].update",
+            &ids,
+            &format!("read(\"user:{}\")", user(number)),
+        )
     }
 
     /// News for everybody who listens to news.
     pub(super) fn event_for_any(&self, number: usize) -> Result<Event, BenchError> {
-        let name = format!("databases.main.collections.news.documents.{}.update", document(number));
-        let mut event = self.event(&name, "read(\"any\")")?;
+        let mut event = self.event_of_document("news", number, "read(\"any\")")?;
         event.channels.retain(|channel| channel.as_str() != "documents");
         Ok(event)
     }
 
     /// Something for the large team, on channels that everybody listens to.
     pub(super) fn event_for_team(&self, number: usize) -> Result<Event, BenchError> {
-        let name = format!("databases.main.collections.plans.documents.{}.update", document(number));
-        self.event(&name, "read(\"team:crowd\")")
+        self.event_of_document("plans", number, "read(\"team:crowd\")")
     }
 
-    fn event(&self, name: &str, permission: &str) -> Result<Event, BenchError> {
-        let params = BTreeMap::new();
+    fn event_of_document(
+        &self,
+        collection: &str,
+        number: usize,
+        permission: &str,
+    ) -> Result<Event, BenchError> {
+        let ids = [("databaseId", "main"), ("collectionId", collection), ("documentId", &document(number))];
+        let name = "databases.[databaseId].collections.[collectionId].documents.[documentId].update";
+        self.event(name, &ids, permission)
+    }
+
+    fn event(&self, name: &str, ids: &[(&str, &str)], permission: &str) -> Result<Event, BenchError> {
+        let params = ids.iter().map(|(name, id)| ((*name).to_owned(), (*id).to_owned())).collect();
         let permissions = [permission.to_owned()];
         let event = SystemEvent {
             name,
