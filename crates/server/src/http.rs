@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tracing::debug;
 
 use self::dev::Dev;
@@ -51,6 +52,8 @@ pub struct Site {
     pub head_timeout: Duration,
     /// Request line and headers in bytes. Appwrite: 65,536.
     pub max_head: usize,
+    /// Turns true when the node stops: connections that wait for a next request are then of no use.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// Serves one accepted client until its connection ends or is handed to a transport.
@@ -64,7 +67,16 @@ pub(crate) async fn serve(client: Client, shard: Shard, site: Arc<Site>) {
         async move { Ok::<_, Infallible>(answer(request, address.ip().to_canonical(), shard, site).await) }
     });
     let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
-    if let Err(error) = connection.await {
+    let mut connection = std::pin::pin!(connection);
+    let mut stopping = site.stopping.clone();
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        _ = stopping.wait_for(|stopping| *stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
         debug!(%address, %error, "an HTTP connection ended early");
     }
 }

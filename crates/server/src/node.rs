@@ -99,6 +99,7 @@ impl Node {
         let address = listener.local_addr().map_err(listen)?;
         let admission = Arc::new(Admission::new(directory, settings.addresses));
         let health = Health::default();
+        let (stop_accepting, accepting_stopped) = watch::channel(false);
         let site = Arc::new(Site {
             transports: Arc::new(transport::Settings {
                 codec: settings.codec,
@@ -115,8 +116,8 @@ impl Node {
             dev: settings.dev,
             head_timeout: settings.head_timeout,
             max_head: settings.max_head,
+            stopping: accepting_stopped.clone(),
         });
-        let (stop_accepting, accepting_stopped) = watch::channel(false);
         let (stop_shards, shards_stopped) = watch::channel(false);
         let mut shards = Vec::new();
         let mut threads = Vec::new();
