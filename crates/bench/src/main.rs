@@ -1,6 +1,7 @@
 //! Load and floors for the realtime event server: every figure is a ratio to something measured in the same run.
 
 mod cpu;
+mod fanout;
 mod matching;
 mod memory;
 mod report;
@@ -28,11 +29,14 @@ struct Cli {
 enum Bench {
     /// Time to find an event's receivers among many connections
     Match(matching::Options),
+    /// Processor time of the server for each delivery of an event to many connections
+    Fanout(fanout::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().bench {
         Bench::Match(options) => matching::run(&options),
+        Bench::Fanout(options) => fanout::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

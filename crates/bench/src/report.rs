@@ -19,7 +19,7 @@ impl Spread {
         Self { median: at(sorted.len() / 2), min: at(0), max: at(sorted.len().saturating_sub(1)) }
     }
 
-    pub(crate) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(self) -> Value {
         json!({ "median": self.median, "min": self.min, "max": self.max })
     }
 }

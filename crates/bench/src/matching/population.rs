@@ -89,19 +89,19 @@ impl Population {
             let user = user(number);
             this.index.enter(*id, &this.project, &roles_of(&account(number, &[])));
             let channels = convert(&[Channel::new("documents"), Channel::new("account")], Some(&user));
-            this.index.subscribe(*id, subscription(format!("{number:020x}"), channels));
+            this.index.subscribe(*id, subscription(&format!("{number:020x}"), channels));
         }
         let entered = resident()?;
         for (number, id) in ids.iter().enumerate() {
             let own =
                 Channel::new(format!("databases.main.collections.notes.documents.{}", document(number)));
-            this.index.subscribe(*id, subscription(format!("own-{number:016x}"), vec![own]));
+            this.index.subscribe(*id, subscription(&format!("own-{number:016x}"), vec![own]));
         }
         let subscribed = resident()?;
         for number in this.crowd() {
             let Some(id) = this.connections.get(number) else { continue };
             this.index.set_roles(*id, &roles_of(&account(number, &["crowd"])));
-            this.index.subscribe(*id, subscription(format!("news-{number:015x}"), vec![Channel::new(NEWS)]));
+            this.index.subscribe(*id, subscription(&format!("news-{number:015x}"), vec![Channel::new(NEWS)]));
         }
         let each = |from: u64, to: u64| to.saturating_sub(from) as f64 / ids.len().max(1) as f64;
         let footprint =
@@ -217,8 +217,8 @@ pub(super) struct Member<'a> {
     pub(super) subscriptions: Vec<&'a Subscription>,
 }
 
-fn subscription(id: String, channels: Vec<Channel>) -> Subscription {
-    Subscription { id: id.as_str().into(), channels: channels.into(), filter: Filter::everything() }
+fn subscription(id: &str, channels: Vec<Channel>) -> Subscription {
+    Subscription { id: id.into(), channels: channels.into(), filter: Filter::everything() }
 }
 
 fn user(number: usize) -> UserId {
