@@ -264,7 +264,7 @@ fn report(figures: &[Figure], footprint: Option<(usize, population::Footprint)>,
             "receivers": figure.receivers,
             "index_ns": index.to_json(),
             "lookups_ns": floor.to_json(),
-            "scan_ns": peer.as_ref().map(Spread::to_json),
+            "scan_ns": peer.map(Spread::to_json),
             "target_ns": target,
             "met": met,
         }));
