@@ -3,12 +3,16 @@
 //! They are plain functions, so that the same code runs under libFuzzer and, with the committed corpora, in a test
 //! on any machine. A new target is a function here, a line in [`TARGETS`], a file in `fuzz_targets` and a corpus.
 
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a target panics when a promise is broken")]
+
 mod engine;
+mod jwt;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
 pub use engine::engine;
+pub use jwt::{appwrite_jwt, backend_jwt};
 use realtime_core::id::{EventId, ProjectId};
 use realtime_core::notice::{Delivery, Outgoing};
 use realtime_core::origin::{OriginRules, OriginSettings, check, host_of};
@@ -22,12 +26,13 @@ use realtime_protocol::appwrite::session_token::SessionToken;
 use realtime_protocol::appwrite::system_event::{Context, Outcome};
 use realtime_protocol::appwrite::{Appwrite, envelope, hello, publish as wire};
 use realtime_protocol::codec::Codec;
+use realtime_server::transport::websocket::frame::{CONTROL_LIMIT, Inbound, read_all};
 
 /// A target panics if bytes make the product break a promise.
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its corpus.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 13] = [
     ("query", query),
     ("origin", origin),
     ("command", command),
@@ -37,6 +42,9 @@ pub const TARGETS: [(&str, Target); 10] = [
     ("query_string", query_string),
     ("cookie", cookie),
     ("session_token", session_token),
+    ("frame", frame),
+    ("appwrite_jwt", appwrite_jwt),
+    ("backend_jwt", backend_jwt),
     ("engine", engine),
 ];
 
@@ -169,5 +177,25 @@ pub fn cookie(data: &[u8]) {
 pub fn session_token(data: &[u8]) {
     if let Some(token) = SessionToken::decode(&Secret::new(String::from_utf8_lossy(data))) {
         assert!(!token.user.as_str().is_empty() && !token.secret.expose().is_empty());
+    }
+}
+
+/// What a WebSocket client sends: how it is cut up makes no difference, and nothing is larger than the limit.
+pub fn frame(data: &[u8]) {
+    const LIMIT: usize = 512;
+    let whole = read_all(data, usize::MAX, LIMIT);
+    for step in [1, 3, 64] {
+        assert_eq!(read_all(data, step, LIMIT), whole, "cut into pieces of {step} bytes");
+    }
+    for inbound in whole.0 {
+        match inbound {
+            Inbound::Text(text) => {
+                assert!(text.len() <= LIMIT);
+                str::from_utf8(&text).expect("a text message is UTF-8");
+            }
+            Inbound::Binary(bytes) => assert!(bytes.len() <= LIMIT),
+            Inbound::Ping(bytes) | Inbound::Pong(bytes) => assert!(bytes.len() <= CONTROL_LIMIT),
+            Inbound::Close(code, reason) => assert!(code >= 1000 && reason.len() <= CONTROL_LIMIT),
+        }
     }
 }

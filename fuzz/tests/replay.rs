@@ -1,5 +1,12 @@
 //! Every target survives its corpus and mutations of it, on any machine and the same way each time.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test may panic, and says what it was doing when it did"
+)]
+
 use std::fs;
 use std::path::Path;
 

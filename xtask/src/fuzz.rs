@@ -9,7 +9,7 @@ pub(crate) const DEFAULT_SECONDS: u32 = 60;
 
 /// Sends every input of the corpora through its target.
 pub(crate) fn replay(root: &Path) -> Result<(), String> {
-    Tool::cargo(root).args(["test", "--quiet", "--locked", "--manifest-path", "fuzz/Cargo.toml"]).run()
+    Tool::cargo(root).args(["test", "--quiet", "--locked", "--package", "realtime-fuzz"]).run()
 }
 
 /// Looks for new inputs.
