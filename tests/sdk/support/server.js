@@ -1,38 +1,96 @@
-// The server under test: our binary with a data folder and a port of its own, killed by pid.
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
+// The server under test: our own binary as a child, on a free port, with a data folder of its own.
 
-const binary = process.env.REALTIME_BIN;
-if (!binary) throw new Error("REALTIME_BIN names no binary; run `cargo xtask sdk`");
+import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
 
-/** Starts `realtime dev` and reads what it says of itself. */
-export async function startServer({ dataDir, listen = "127.0.0.1:0" } = {}) {
-  const folder = dataDir ?? (await mkdtemp(join(tmpdir(), "realtime-sdk-")));
-  const flags = ["--json", "--listen", listen, "--data-dir", folder, "--limits-enabled", "false", "--drain", "50ms", "--log-level", "warn"];
-  const child = spawn(binary, ["dev", ...flags], { stdio: ["ignore", "pipe", "inherit"] });
-  const [line] = await once(createInterface({ input: child.stdout }), "line");
-  const facts = JSON.parse(line);
-  return {
-    ...facts,
-    folder,
-    /** Publishes one event or a list of them; fails unless the server takes them. */
-    async publish(body) {
-      const response = await fetch(`${facts.endpoint}/realtime/events`, {
-        method: "POST",
-        headers: { "x-appwrite-project": facts.project, "x-appwrite-key": facts.apiKey },
-        body: JSON.stringify(body),
+const PATIENCE = 30_000; // Milliseconds until the server must have said where it listens.
+
+export class Server {
+  /** What `realtime dev --json` prints: endpoint, project, apiKey, user, page. */
+  facts;
+  #child;
+  #folder;
+
+  static async start() {
+    const server = new Server();
+    server.#folder = await mkdtemp(join(tmpdir(), 'realtime-sdk-'));
+    await server.#run('127.0.0.1:0');
+    return server;
+  }
+
+  /** Stops and starts again at the same place, with the same data. */
+  async restart() {
+    const { host } = new URL(this.facts.endpoint);
+    await this.#end();
+    await this.#run(host);
+  }
+
+  async stop() {
+    await this.#end();
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** Publishes events in one request, in their order. */
+  async publish(...events) {
+    const { endpoint, project, apiKey } = this.facts;
+    const response = await fetch(`${endpoint}/realtime/events`, {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json', 'X-Appwrite-Project': project, 'X-Appwrite-Key': apiKey },
+      body: JSON.stringify(events),
+    });
+    const answer = await response.json();
+    if (!response.ok) throw new Error(`publishing failed with ${response.status}: ${JSON.stringify(answer)}`);
+    return answer.events;
+  }
+
+  /** A new user who is logged in, made with the command line while the server runs. */
+  async login(id) {
+    const { project } = this.facts;
+    await this.#command('user', 'create', '--project', project, '--id', id, '--email', `${id}@example.org`);
+    const session = await this.#command('session', 'create', '--project', project, '--user', id);
+    return { id, session: session.token };
+  }
+
+  async #command(...words) {
+    const args = [...words, '--data-dir', this.#folder, '--json'];
+    const { stdout } = await promisify(execFile)(binary(), args);
+    return JSON.parse(stdout);
+  }
+
+  async #run(listen) {
+    const args = ['dev', '--data-dir', this.#folder, '--listen', listen, '--json', '--drain', '50ms'];
+    const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    this.#child = child;
+    let complaints = '';
+    child.stderr.on('data', (text) => (complaints += text));
+    const line = await new Promise((resolve, reject) => {
+      const fail = (why) => reject(new Error(`the server ${why}\n${complaints}`));
+      const timer = setTimeout(() => fail(`said nothing for ${PATIENCE / 1000} s`), PATIENCE);
+      createInterface({ input: child.stdout }).once('line', (line) => {
+        clearTimeout(timer);
+        resolve(line);
       });
-      if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
-      return response.json();
-    },
-    async stop({ keep = false } = {}) {
-      child.kill("SIGTERM");
-      if (child.exitCode === null) await once(child, "exit");
-      if (!keep) await rm(folder, { recursive: true, force: true });
-    },
-  };
+      child.once('error', (error) => fail(`cannot be run: ${error.message}`));
+      child.once('exit', (code, signal) => fail(`ended with ${code ?? signal}`));
+    });
+    this.facts = JSON.parse(line);
+  }
+
+  async #end() {
+    const child = this.#child;
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGTERM');
+    await ended;
+  }
+}
+
+function binary() {
+  const path = process.env.REALTIME_BIN;
+  if (!path) throw new Error('name the server in REALTIME_BIN, or run `cargo xtask sdk`');
+  return path;
 }
