@@ -10,9 +10,9 @@ use realtime_core::channel::Channel;
 use realtime_core::command::{Command, Hello, Subscribe};
 use realtime_core::effect::Admission;
 use realtime_core::engine::Engine;
-use realtime_core::event::{Event, Spellings};
+use realtime_core::event::{Event, Holder, Spellings};
 use realtime_core::id::{ConnectionId, ProjectId, UserId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership};
+use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership, Standing};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::project::Project;
 use realtime_core::query::{Filter, Payload};
@@ -80,7 +80,8 @@ pub fn engine(data: &[u8]) {
                 for state in seen.values_mut() {
                     state.roles.extend(realtime_core::identity::roles_of(&account));
                 }
-                let found = if with & 0x80 == 0 { Some(Arc::new(account)) } else { None };
+                let standing = Standing { account: Arc::new(account), sessions: Vec::new() };
+                let found = (with & 0x80 == 0).then_some(standing);
                 engine.refreshed(&"p".into(), &user, &Ok(found));
             }
             (9, Some(id)) => {
@@ -174,7 +175,7 @@ fn event(with: u8) -> Event {
         name: None,
         data: Bytes::from_static(b"{}"),
         payload: Payload::new(Bytes::from_static(b"{}")),
-        roles_changed: (with & 0x60 == 0x60).then(|| user(with >> 7)),
+        roles_changed: (with & 0x60 == 0x60).then(|| Holder::User(user(with >> 7))),
         spellings: Spellings::default(),
     }
 }

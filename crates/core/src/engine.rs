@@ -12,9 +12,9 @@ use crate::command::{Command, Hello, Malformed, Subscribe};
 use crate::connection::{Connection, Live, Opening, State, WAITING_COMMANDS};
 use crate::deadline::Deadlines;
 use crate::effect::{Admission, Effect};
-use crate::event::Event;
-use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
-use crate::identity::{Account, Identity};
+use crate::event::{Event, Holder};
+use crate::id::{ConnectionId, ProjectId, SubscriptionId, TeamId, UserId};
+use crate::identity::{Account, Identity, Standing};
 use crate::index::{Index, Subscription};
 use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing, Subscribed};
@@ -192,7 +192,7 @@ impl Engine {
     /// An event is to be delivered.
     pub fn publish(&mut self, event: &Arc<Event>) {
         self.stats.events += 1;
-        if let Some(user) = &event.roles_changed {
+        if let Some(Holder::User(user)) = &event.roles_changed {
             self.roles_changed(&event.project, user, Some(event));
         }
         for receiver in self.index.receivers(event) {
@@ -203,6 +203,9 @@ impl Engine {
             self.deliver(receiver.connection, delivery);
         }
         self.hold(event);
+        if let Some(Holder::Team(team)) = &event.roles_changed {
+            self.end_team(&event.project, team);
+        }
     }
 
     /// A user's roles may have changed: its connections get no event under the old ones any more.
@@ -215,7 +218,7 @@ impl Engine {
         &mut self,
         project: &ProjectId,
         user: &UserId,
-        found: &Result<Option<Arc<Account>>, Refusal>,
+        found: &Result<Option<Standing>, Refusal>,
     ) {
         let key = (project.clone(), user.clone());
         let Some(recheck) = self.rechecks.get_mut(&key) else { return };
@@ -226,9 +229,13 @@ impl Engine {
         let Some(recheck) = self.rechecks.remove(&key) else { return };
         for id in recheck.connections {
             match found {
-                Ok(Some(account)) => {
-                    self.take_account(id, Arc::clone(account));
+                Ok(Some(standing)) if self.is_proved_by(id, standing) => {
+                    self.take_account(id, Arc::clone(&standing.account));
                     self.release(id, &recheck.held);
+                }
+                Ok(Some(_)) => {
+                    let refusal = Refusal::new(RefusalKind::Unauthorized, "The session has ended.");
+                    self.finish(id, Some(Notice::Refused(refusal)), Close::Expired);
                 }
                 Ok(None) => {
                     let refusal = Refusal::new(RefusalKind::Unauthorized, "The user no longer exists.");
@@ -541,11 +548,40 @@ impl Engine {
 
     /// The same user with other roles.
     fn take_account(&mut self, id: ConnectionId, account: Arc<Account>) {
+        if let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) {
+            live.rechecking = false;
+        }
+        self.set_account(id, account);
+    }
+
+    fn set_account(&mut self, id: ConnectionId, account: Arc<Account>) {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
-        live.rechecking = false;
         live.identity.account = Some(account);
         let roles = live.identity.roles();
         self.index.set_roles(id, &roles);
+    }
+
+    /// Whether the session that a connection goes by, if it goes by one, is still there.
+    fn is_proved_by(&self, id: ConnectionId, standing: &Standing) -> bool {
+        let session = self.live(id).and_then(|live| live.identity.session.as_ref());
+        session.is_none_or(|session| standing.sessions.contains(session))
+    }
+
+    /// Takes the roles in a team from everybody who holds them: the team is no more. Nobody is read again, for Appwrite
+    /// removes the memberships some time after the team.
+    fn end_team(&mut self, project: &ProjectId, team: &TeamId) {
+        for id in self.ids() {
+            let Some(live) = self.live(id) else { continue };
+            if live.user_key().is_none_or(|(of, _)| of != *project) {
+                continue;
+            }
+            let Some(account) = &live.identity.account else { continue };
+            if account.memberships.iter().any(|membership| membership.team == *team) {
+                let mut account = Account::clone(account);
+                account.memberships.retain(|membership| membership.team != *team);
+                self.set_account(id, Arc::new(account));
+            }
+        }
     }
 
     fn is_rechecking(&self, id: ConnectionId) -> bool {

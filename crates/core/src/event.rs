@@ -1,11 +1,12 @@
 //! Something that happened in the backend, to be delivered.
 
+use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 use crate::channel::Channel;
-use crate::id::{EventId, ProjectId, UserId};
+use crate::id::{EventId, ProjectId, TeamId, UserId};
 use crate::query::Payload;
 use crate::role::Role;
 
@@ -36,11 +37,28 @@ pub struct Event {
     pub data: Bytes,
     /// The resource that it is about, inside `data`.
     pub payload: Payload,
-    /// The user whose roles this event changed: their connections are re-read before they see it
-    /// (Appwrite `permissionsChanged` with `userId`).
-    pub roles_changed: Option<UserId>,
+    /// Whose roles are others than before this event, if anybody's.
+    pub roles_changed: Option<Holder>,
     /// Write-once spellings, one cell for each codec.
     pub spellings: Spellings,
+}
+
+/// Whose roles an event changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A user, who is read again before its connections see anything that follows.
+    User(UserId),
+    /// Every member of a team that is no more.
+    Team(TeamId),
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(user) => write!(f, "user:{user}"),
+            Self::Team(team) => write!(f, "team:{team}"),
+        }
+    }
 }
 
 /// The memo of how an event was spelled, so that it is spelled once for any number of receivers.

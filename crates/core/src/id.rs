@@ -58,6 +58,10 @@ text_id! {
     MembershipId
 }
 text_id! {
+    /// A session of a user: the row, not the secret.
+    SessionId
+}
+text_id! {
     /// A subscription on one connection: chosen by the client, or minted by the engine.
     SubscriptionId
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{MembershipId, TeamId, UserId};
+use crate::id::{MembershipId, SessionId, TeamId, UserId};
 use crate::role::Role;
 use crate::secret::Secret;
 
@@ -76,11 +76,23 @@ pub struct Membership {
     pub confirmed: bool,
 }
 
+/// A user as it stands at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// What the directory knows of it.
+    pub account: Arc<Account>,
+    /// Its sessions that are good, in the order of the directory.
+    pub sessions: Vec<SessionId>,
+}
+
 /// Who a connection is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Identity {
     /// `None` is a guest.
     pub account: Option<Arc<Account>>,
+    /// The session that proves it, directly or by a token made from it; the connection ends with it. `None` if something
+    /// else proves it, or somebody else's session does.
+    pub session: Option<SessionId>,
     /// How long the proof is good for from the moment of the look-up; `None` is for ever.
     pub valid_for: Option<Duration>,
     /// Whether the account is somebody that the real user acts as.

@@ -13,9 +13,9 @@ use realtime_core::channel::Channel;
 use realtime_core::command::{Command, Hello, Subscribe};
 use realtime_core::effect::{Admission, Effect};
 use realtime_core::engine::Engine;
-use realtime_core::event::{Event, Spellings};
+use realtime_core::event::{Event, Holder, Spellings};
 use realtime_core::id::{ConnectionId, ProjectId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership};
+use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership, Standing};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::outbox::Bounds;
 use realtime_core::project::Project;
@@ -137,6 +137,10 @@ fn account(user: &str, teams: &[&str]) -> Arc<Account> {
     })
 }
 
+fn standing(user: &str, teams: &[&str]) -> Standing {
+    Standing { account: account(user, teams), sessions: vec!["s1".into()] }
+}
+
 fn user(name: &str, teams: &[&str]) -> Identity {
     Identity { account: Some(account(name, teams)), ..Identity::guest() }
 }
@@ -157,7 +161,7 @@ fn event(id: &str, channel: &str, role: &str) -> Event {
 
 /// An event that also changes the roles of alice.
 fn change(id: &str, channel: &str) -> Event {
-    Event { roles_changed: Some("alice".into()), ..event(id, channel, "team:red") }
+    Event { roles_changed: Some(Holder::User("alice".into())), ..event(id, channel, "team:red") }
 }
 
 fn subscribe(id: &str, channels: &[&str]) -> Command {
@@ -336,7 +340,7 @@ fn events_wait_while_roles_are_read_again() {
     world.publish(event("secret", "documents", "team:red"));
     world.publish(event("open", "documents", "any"));
     assert_eq!(world.sent(id), ["event removal"], "the removal itself still reaches the member");
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
     assert_eq!(world.sent(id), ["event open"], "what followed is judged by the new roles");
     world.publish(event("later", "documents", "team:red"));
     assert!(world.sent(id).is_empty());
@@ -349,7 +353,7 @@ fn a_new_member_gets_the_event_that_made_it_one() {
     world.sent(id);
     world.publish(change("created", "teams"));
     assert!(world.sent(id).is_empty());
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &["red"]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &["red"]))));
     assert_eq!(world.sent(id), ["event created"]);
 }
 
@@ -361,10 +365,10 @@ fn a_second_change_during_a_refresh_asks_again() {
     world.publish(change("first", "teams"));
     world.publish(change("second", "teams"));
     assert_eq!(world.refreshes(), 1);
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &["red"]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &["red"]))));
     assert_eq!(world.refreshes(), 1, "the first answer may have been read before the second change");
     world.publish(event("secret", "documents", "team:red"));
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
     assert!(world.sent(id).is_empty());
 }
 
@@ -376,7 +380,7 @@ fn roles_read_before_a_change_are_not_believed_when_opening() {
     world.engine.identified(id, Ok(admission(user("alice", &["red"]))), world.now);
     assert_eq!(world.refreshes(), 1);
     world.publish(event("secret", "documents", "team:red"));
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
     assert_eq!(world.sent(id), ["connected"]);
 }
 
@@ -388,7 +392,7 @@ fn roles_read_before_a_change_are_not_believed_when_authenticating() {
     world.publish(change("change", "teams"));
     world.engine.authenticated(id, Ok(Some(user("alice", &["red"]))), world.now);
     world.publish(event("secret", "documents", "team:red"));
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &[]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
     assert_eq!(world.sent(id), ["connected", "authenticated"]);
 }
 
@@ -409,6 +413,42 @@ fn a_user_that_is_gone_or_cannot_be_read_does_not_stay_connected_with_old_roles(
 }
 
 #[test]
+fn a_connection_ends_when_its_session_is_gone_and_others_of_its_user_stay() {
+    let mut world = world();
+    let with = |session: &str| Identity { session: Some(session.into()), ..user("alice", &[]) };
+    let gone = world.connect(&["documents"], with("s0"));
+    let kept = world.connect(&["documents"], with("s1"));
+    let by_key = world.connect(&["documents"], user("alice", &[]));
+    for id in [gone, kept, by_key] {
+        world.sent(id);
+    }
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    world.publish(event("secret", "documents", "user:alice"));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
+    assert_eq!(world.sent(gone), ["refused: The session has ended.", "close Expired"]);
+    assert_eq!(world.sent(kept), ["event secret"]);
+    assert_eq!(world.sent(by_key), ["event secret"]);
+}
+
+#[test]
+fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
+    let mut world = world();
+    let member = world.connect(&["teams", "documents"], user("alice", &["red", "blue"]));
+    let other = world.connect(&["teams", "documents"], user("bob", &["blue"]));
+    for id in [member, other] {
+        world.sent(id);
+    }
+    world.publish(Event {
+        roles_changed: Some(Holder::Team("red".into())),
+        ..event("end", "teams", "team:red")
+    });
+    world.publish(event("secret", "documents", "team:red"));
+    world.publish(event("open", "documents", "team:blue"));
+    assert_eq!(world.sent(member), ["event end", "event open"]);
+    assert_eq!(world.sent(other), ["event open"]);
+}
+
+#[test]
 fn another_user_after_authentication_does_not_inherit_held_events() {
     let mut world = world();
     let id = world.connect(&["documents"], user("alice", &["red"]));
@@ -418,7 +458,7 @@ fn another_user_after_authentication_does_not_inherit_held_events() {
     world.engine.receive(id, Ok(authenticate()), world.now);
     world.engine.authenticated(id, Ok(Some(user("bob", &["blue"]))), world.now);
     assert_eq!(world.sent(id), ["connected", "authenticated", "event blue"]);
-    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(account("alice", &["red"]))));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &["red"]))));
     world.publish(event("red again", "documents", "team:red"));
     assert!(world.sent(id).is_empty(), "the answer about alice is not about bob");
 }

@@ -107,6 +107,7 @@ pub mod permission;
 pub mod publish;
 pub mod query_string;
 mod refusal;
+mod roles_changed;
 pub mod session_token;
 pub mod system_event;
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use realtime_core::command::Hello;
 use realtime_core::effect;
 use realtime_core::id::{ProjectId, UserId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity};
+use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::limit::{Keyed, Network, Rate, Visit};
 use realtime_core::origin::host_of;
 use realtime_core::project::Project;
@@ -110,7 +110,7 @@ impl Admission {
     }
 
     /// Reads a user again, past every cache.
-    pub async fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Arc<Account>>, Refusal> {
+    pub async fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {
         self.directory
             .refresh(project, user)
             .await

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::permission::shortened;
+use super::roles_changed::holder_of;
 
 /// The largest message that is decoded. Appwrite's documents stay far below; a larger one is a fault of the publisher.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024 * 1024;
@@ -180,15 +181,17 @@ pub fn decode(message: &Bytes) -> Result<Event, EnvelopeError> {
     } else {
         (message.slice_ref(raw_data.get().as_bytes()), payload.0)
     };
+    let events = events.unwrap_or_default();
+    let roles_changed = holder_of(permissions_changed, user, &events, payload.as_ref());
     Ok(Event {
         id,
         project: ProjectId::new(project),
         channels: channels.iter().map(Channel::new).collect(),
         roles: roles.iter().map(Role::new).collect(),
-        name: events.as_ref().and_then(|events| events.first()).map(|name| name.as_str().into()),
+        name: events.first().map(|name| name.as_str().into()),
         data,
         payload: Payload::new(payload),
-        roles_changed: user.filter(|_| permissions_changed).map(UserId::new),
+        roles_changed,
         spellings: Spellings::default(),
     })
 }

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use realtime_core::command::Hello;
 use realtime_core::effect::Admission;
 use realtime_core::id::{ProjectId, UserId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity, Impersonate, Membership};
+use realtime_core::identity::{
+    Account, Credential, Credentials, Identity, Impersonate, Membership, Standing,
+};
 use realtime_core::origin;
 use realtime_core::project::{Platform, Project};
 use realtime_core::refusal::{Refusal, RefusalKind};
@@ -170,14 +172,11 @@ impl Directory {
         .map(identity_of))
     }
 
-    pub(crate) fn refresh(
-        &self,
-        project: &ProjectId,
-        user: &UserId,
-    ) -> Result<Option<Arc<Account>>, Refusal> {
+    pub(crate) fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {
         self.check_up()?;
         let key = (project.as_str().to_owned(), user.as_str().to_owned());
-        Ok(self.users.get(&key).map(|user| Arc::clone(&user.account)))
+        let standing = |user: &User| Standing { account: Arc::clone(&user.account), sessions: Vec::new() };
+        Ok(self.users.get(&key).map(standing))
     }
 
     fn check_up(&self) -> Result<(), Refusal> {

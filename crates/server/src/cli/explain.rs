@@ -53,11 +53,11 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let identity = match text(matches, "user") {
             None => Identity::guest(),
             Some(user) => {
-                let account = directory.refresh(&id, &UserId::new(user)).await?;
-                let account = account.ok_or_else(|| {
+                let standing = directory.refresh(&id, &UserId::new(user)).await?;
+                let standing = standing.ok_or_else(|| {
                     Failure(format!("there is no user {user} in {id}; see `realtime user list`"))
                 })?;
-                Identity { account: Some(account), ..Identity::guest() }
+                Identity { account: Some(standing.account), ..Identity::guest() }
             }
         };
         let context =
@@ -122,7 +122,7 @@ fn explain(
             "names": made.events,
             "channels": made.channels,
             "roles": made.roles.iter().map(Role::as_str).collect::<Vec<_>>(),
-            "rolesChanged": event.roles_changed.as_ref().map(UserId::as_str),
+            "rolesChanged": event.roles_changed.as_ref().map(ToString::to_string),
             "delivered": matches!(verdict, Verdict::Delivered { .. }),
             "verdict": verdict.to_string(),
             "client": {

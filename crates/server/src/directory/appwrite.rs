@@ -9,8 +9,8 @@ pub(in crate::directory) use self::session::hash_of;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use realtime_core::id::{ProjectId, TeamId, UserId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity, Impersonate};
+use realtime_core::id::{ProjectId, SessionId, TeamId, UserId};
+use realtime_core::identity::{Account, Credential, Credentials, Identity, Impersonate, Standing};
 use realtime_core::project::{Platform, Project};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::secret::Secret;
@@ -83,6 +83,8 @@ impl AppwriteSettings {
 /// A user and what proved it.
 struct Proof {
     who: Who,
+    /// The session that the proof goes by.
+    session: Option<SessionId>,
     /// Until when the proof is good; `None` is for ever.
     until: Option<Timestamp>,
 }
@@ -207,7 +209,13 @@ impl Appwrite {
             return Ok(Identity { account, valid_for, impersonated: true, admin, ..Identity::guest() });
         }
         let admin = is_foreign(project, &user);
-        Ok(Identity { account: Some(Arc::new(account)), valid_for, admin, ..Identity::guest() })
+        Ok(Identity {
+            account: Some(Arc::new(account)),
+            session: proof.session,
+            valid_for,
+            admin,
+            ..Identity::guest()
+        })
     }
 
     fn left_until(&self, until: Timestamp) -> std::time::Duration {
@@ -263,11 +271,12 @@ impl Appwrite {
         let claims = self.settings.jwt.verify(token, now).map_err(jwt_refused)?;
         let Some(user) = self.find_user(space, "_uid", claims.user.as_str()).await? else { return Ok(None) };
         if claims.session.is_empty() {
-            return Ok(Some(Proof { who: Who::Stored(user), until: claims.expires }));
+            return Ok(Some(Proof { who: Who::Stored(user), session: None, until: claims.expires }));
         }
         let Some(ends) = self.find_session(&user, &claims.session).await? else { return Ok(None) };
         let until = claims.expires.map_or(ends, |expires| expires.min(ends));
-        Ok(Some(Proof { who: Who::Stored(user), until: Some(until) }))
+        let session = Some(SessionId::new(&claims.session));
+        Ok(Some(Proof { who: Who::Stored(user), session, until: Some(until) }))
     }
 
     async fn by_backend_jwt(
@@ -289,7 +298,7 @@ impl Appwrite {
             Some(user) => Who::Stored(user),
             None => Who::Claimed(account),
         };
-        Ok(Some(Proof { who, until: Some(expires) }))
+        Ok(Some(Proof { who, session: None, until: Some(expires) }))
     }
 
     /// A user of the console by one of its own API keys.
@@ -306,7 +315,7 @@ impl Appwrite {
         if until.is_some_and(|until| until < self.clock.now()) {
             return Err(refused(RefusalKind::Unauthorized, KEY_EXPIRED));
         }
-        Ok(Some(Proof { who: Who::Stored(user), until }))
+        Ok(Some(Proof { who: Who::Stored(user), session: None, until }))
     }
 
     async fn is_dev_key(&self, project: &Project, key: &Secret) -> Result<bool, DirectoryError> {
@@ -406,13 +415,14 @@ impl Appwrite {
         &self,
         project: &ProjectId,
         user: &UserId,
-    ) -> Result<Option<Arc<Account>>, DirectoryError> {
+    ) -> Result<Option<Standing>, DirectoryError> {
         let Some(project) = self.find_project(project).await? else { return Ok(None) };
         let Some(user) = self.find_user(&Space::of(&project), "_uid", user.as_str()).await? else {
             return Ok(None);
         };
         self.check_not_blocked(&user)?;
-        Ok(Some(Arc::new(self.account_of(&user).await?)))
+        let sessions = self.sessions_of(&user).await?;
+        Ok(Some(Standing { account: Arc::new(self.account_of(&user).await?), sessions }))
     }
 }
 
@@ -437,7 +447,7 @@ impl Directory for Appwrite {
         Box::pin(self.find_credential(project, credential))
     }
 
-    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Arc<Account>>> {
+    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
         Box::pin(self.read_again(project, user))
     }
 

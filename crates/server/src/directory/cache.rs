@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use realtime_core::id::{ProjectId, UserId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity};
+use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::project::Project;
 use realtime_core::secret::Secret;
 use tokio::sync::OnceCell;
@@ -113,7 +113,7 @@ impl Directory for Cache {
         self.inner.authenticate(project, credential)
     }
 
-    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Arc<Account>>> {
+    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
         self.inner.refresh(project, user)
     }
 
@@ -182,7 +182,7 @@ mod tests {
             unreachable!()
         }
 
-        fn refresh<'a>(&'a self, _: &'a ProjectId, _: &'a UserId) -> Lookup<'a, Option<Arc<Account>>> {
+        fn refresh<'a>(&'a self, _: &'a ProjectId, _: &'a UserId) -> Lookup<'a, Option<Standing>> {
             unreachable!()
         }
 

@@ -1,6 +1,7 @@
 //! Bodies that backends send, and what becomes of them.
 
 use proptest::prelude::*;
+use realtime_core::event::Holder;
 use realtime_core::id::{ProjectId, TeamId};
 use serde_json::{Value, json};
 
@@ -239,7 +240,7 @@ fn roles_changed_can_be_announced_for_a_user() {
         "channels": ["teams"], "roles": ["team:T"], "permissionsChanged": true, "userId": "U"
     }));
     let event = envelope::decode(&envelopes.first().unwrap().encode()).unwrap();
-    assert_eq!(event.roles_changed, Some(UserId::from("U")));
+    assert_eq!(event.roles_changed, Some(Holder::User("U".into())));
 }
 
 #[test]

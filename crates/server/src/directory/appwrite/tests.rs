@@ -275,7 +275,7 @@ async fn the_profile_is_appwrites_account_model_in_its_order() {
     assert_eq!(std::str::from_utf8(&account.profile).unwrap(), expected);
     for prefs in ["'[]'", "NULL", "'nonsense'", "'null'"] {
         world.sql(&format!("UPDATE _1_users SET prefs = {prefs} WHERE _uid = 'ann'")).await;
-        let account = world.directory.refresh(&"shop".into(), &"ann".into()).await.unwrap().unwrap();
+        let account = world.directory.refresh(&"shop".into(), &"ann".into()).await.unwrap().unwrap().account;
         let profile: Value = serde_json::from_slice(&account.profile).unwrap();
         assert_eq!(profile["prefs"], json!({}), "{prefs}");
     }
@@ -590,15 +590,33 @@ async fn a_message_authenticates_by_session_or_jwt() {
 async fn a_refresh_sees_what_changed() {
     let world = World::new().await;
     let refresh = async || world.directory.refresh(&"shop".into(), &"bob".into()).await.unwrap();
-    assert!(!refresh().await.unwrap().email_verified);
+    assert!(!refresh().await.unwrap().account.email_verified);
     let to = UserChange { verified: Some(true), labels: Some(vec!["new".into()]), ..UserChange::default() };
     world.database.update_user(&"shop".into(), &"bob".into(), &to).await.unwrap();
-    let bob = refresh().await.unwrap();
+    let bob = refresh().await.unwrap().account;
     assert_eq!((bob.email_verified, bob.labels.as_slice()), (true, &["new".to_owned()][..]));
     world.database.remove_user(&"shop".into(), &"bob".into()).await.unwrap();
     assert_eq!(refresh().await, None);
     world.database.remove_project(&"shop".into()).await.unwrap();
     assert_eq!(refresh().await, None);
+}
+
+#[tokio::test]
+async fn a_refresh_lists_the_sessions_that_are_good() {
+    let world = World::new().await;
+    let listed =
+        async || world.directory.refresh(&"shop".into(), &"bob".into()).await.unwrap().unwrap().sessions;
+    assert!(listed().await.is_empty());
+    let token = world.session("shop", "bob").await;
+    let proof = sessions(&[&token]);
+    let session = world.identify("shop", &proof).await.unwrap().session.unwrap();
+    assert_eq!(listed().await, std::slice::from_ref(&session));
+    let jwt = world.jwt("bob", Some(session.as_str()));
+    let shop = world.project("shop").await;
+    let by_jwt = world.directory.authenticate(&shop, &Credential::Jwt(jwt)).await;
+    assert_eq!(by_jwt.unwrap().unwrap().session, Some(session.clone()), "a token ends with its session");
+    world.database.remove_session(&"shop".into(), session.as_str()).await.unwrap();
+    assert!(listed().await.is_empty());
 }
 
 #[tokio::test]
