@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{self, Tool};
 use crate::sdk::{self, Place};
 use crate::step::Step;
-use crate::{deny, direction, fuzz, tidy};
+use crate::{deny, direction, fuzz, system, tidy};
 
 /// How much to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,7 @@ fn format(root: &Path) -> Result<(), String> {
 
 /// With nextest where it is installed: it runs the tests of all crates side by side.
 fn tests(root: &Path) -> Result<(), String> {
+    system::services(root)?;
     if process::answers("cargo", &["nextest", "--version"]) {
         cargo(
             root,

@@ -1,6 +1,6 @@
 //! What the machine must have besides Rust, installed from its packages when it is missing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::{self, Tool};
@@ -36,6 +36,31 @@ pub(crate) fn chromium(root: &Path) -> Result<String, String> {
     found().map(str::to_owned).ok_or_else(|| "no Chromium found; name one in CHROMIUM".to_owned())
 }
 
+/// The services that tests start for themselves, each with the program that is looked for and its package.
+const SERVICES: [(&str, &str); 4] = [
+    ("redis-server", "redis-server"),
+    ("openssl", "openssl"),
+    ("mariadbd", "mariadb-server"),
+    ("postgres", "postgresql"),
+];
+
+/// The services that tests start for themselves.
+pub(crate) fn services(root: &Path) -> Result<(), String> {
+    let missing: Vec<&str> =
+        SERVICES.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { install(root, &missing) }
+}
+
+/// Whether a program is where Debian puts programs; those of services are not always on the path.
+fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    folders.extend(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    folders.extend(versions.map(|version| version.path().join("bin")));
+    folders.iter().any(|folder| folder.join(program).is_file())
+}
+
 /// Installs Debian packages, if this machine has any and we may.
 fn install(root: &Path, packages: &[&str]) -> Result<(), String> {
     let names = packages.join(" ");
@@ -68,6 +93,12 @@ fn major(version: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_is_found_on_the_path_and_an_unheard_of_one_is_not() {
+        assert!(is_there("cargo"));
+        assert!(!is_there("no-such-program"));
+    }
 
     #[test]
     fn the_major_version_of_node_is_read_from_what_it_prints() {

@@ -1,6 +1,7 @@
 //! Where events come from.
 
 pub mod memory;
+pub mod redis;
 
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -24,6 +25,11 @@ pub trait Bus: Send + Sync + Debug {
     /// What the bus is called in logs and metrics.
     fn name(&self) -> &'static str;
 
+    /// Whether events come in at the moment. A node that hears nothing is not ready for clients.
+    fn is_connected(&self) -> bool {
+        true
+    }
+
     /// Posts what comes in to the node, for as long as the bus lives.
     fn run(&self, node: NodeInbox) -> BusFuture<'_, Infallible>;
 
@@ -34,6 +40,14 @@ pub trait Bus: Send + Sync + Debug {
 /// Why a bus could not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum BusError {
+    /// The bus cannot take anything at the moment.
+    #[error("the {bus} bus cannot be reached: {reason}")]
+    Unavailable {
+        /// Which bus.
+        bus: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
     /// The bus has been shut down.
     #[error("the {bus} bus has stopped")]
     Stopped {

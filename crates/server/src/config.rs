@@ -22,6 +22,7 @@ use realtime_protocol::appwrite::{Appwrite, Masking};
 use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
+use crate::bus::redis;
 use crate::http::ingest;
 use crate::{node, telemetry};
 
@@ -56,6 +57,8 @@ pub struct Config {
     pub legacy_channels: bool,
     /// Over how long connections are closed when the server stops.
     pub drain: Duration,
+    /// Redis, if that is where events come from; else they come from this process.
+    pub redis: Option<redis::Settings>,
     /// How users are understood.
     pub users: Users,
     /// JWTs of backends with users of their own.
@@ -201,6 +204,7 @@ impl Config {
             max_body: read.number("publish.body_bytes")?,
             legacy_channels: read.switch("publish.legacy_channels")?,
             drain: read.duration("drain")?,
+            redis: read.redis()?,
             users: Users {
                 refuse_blocked: read.switch("users.refuse_blocked")?,
                 admin_needs_membership: read.switch("users.admin_needs_membership")?,
@@ -332,6 +336,24 @@ impl<'a> Reader<'a> {
         names.iter().map(parse).collect()
     }
 
+    fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
+        let said = |key| Some(self.text(key)).filter(|text| !text.is_empty());
+        let settings = redis::Settings {
+            url: said("redis.url").map(Secret::new),
+            host: self.text("redis.host").to_owned(),
+            port: self.parsed("redis.port", "a port")?,
+            user: self.text("redis.user").to_owned(),
+            password: said("redis.password").map(Secret::new),
+            certificates: said("redis.certificates").map(PathBuf::from),
+        };
+        let is_named = settings.url.is_some() || !settings.host.is_empty();
+        match (self.choice("bus")?, is_named) {
+            ("redis", false) => Err(self.wrong("bus", "`memory`, unless `redis.host` or `redis.url` is set")),
+            ("redis" | "auto", true) => Ok(Some(settings)),
+            _ => Ok(None),
+        }
+    }
+
     fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
         let (value, source) = self.0.get(key);
         let value = setting::find(key).map_or(value, |setting| layer::shown(setting, value));
@@ -429,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_configuration_can_be_printed_without_its_secrets() {
-        let keys = ["secret", "jwt.hs256_secret"];
+        let keys = ["secret", "jwt.hs256_secret", "redis.url", "redis.password"];
         let layers = keys.iter().fold(Layers::defaults(), |layers, key| {
             layers.with_flag(setting::find(key).unwrap(), "do-not-print-me")
         });

@@ -98,7 +98,7 @@ impl Node {
         let listener = listener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let admission = Arc::new(Admission::new(directory, settings.addresses));
-        let health = Health::default();
+        let health = Health::new(Arc::clone(&bus));
         let (stop_accepting, accepting_stopped) = watch::channel(false);
         let site = Arc::new(Site {
             transports: Arc::new(transport::Settings {

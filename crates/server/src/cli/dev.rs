@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Command};
@@ -15,6 +16,7 @@ use tracing::warn;
 
 use super::serve::Told;
 use super::{Failure, given, json_arg, layers, runtime, say, say_json, serve, settings};
+use crate::bus::memory::Memory;
 use crate::config::Config;
 use crate::config::layer::Source;
 use crate::directory::sqlite::{NewUser, SqliteError};
@@ -55,7 +57,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         if !address.ip().is_loopback() {
             warn!(%address, "others can reach this address, and the page gives the demo's credentials to all who do");
         }
-        let node = serve::start(&config, &embedded, Some(Dev { facts: facts.to_string() }))?;
+        let node = serve::start(&config, &embedded, Arc::new(Memory::default()), Some(Dev { facts: facts.to_string() }))?;
         if given(matches, "json") {
             say_json(&facts)
         } else {

@@ -8,7 +8,9 @@ use tokio::signal;
 use tracing::info;
 
 use super::{Failure, config, runtime, settings};
+use crate::bus::Bus;
 use crate::bus::memory::Memory;
+use crate::bus::redis::Redis;
 use crate::config::Config;
 use crate::embedded::Embedded;
 use crate::http::dev::Dev;
@@ -28,16 +30,25 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let told = Told::new()?;
         let embedded = Embedded::open(&config).await?;
-        let node = start(&config, &embedded, None)?;
+        let bus: Arc<dyn Bus> = match &config.redis {
+            Some(settings) => Arc::new(Redis::new(settings)?),
+            None => Arc::new(Memory::default()),
+        };
+        let node = start(&config, &embedded, bus, None)?;
         until_told_to_stop(told, node, &embedded).await;
         Ok(())
     })
 }
 
 /// Starts a node on the embedded database.
-pub(super) fn start(config: &Config, embedded: &Embedded, dev: Option<Dev>) -> Result<Node, Failure> {
+pub(super) fn start(
+    config: &Config,
+    embedded: &Embedded,
+    bus: Arc<dyn Bus>,
+    dev: Option<Dev>,
+) -> Result<Node, Failure> {
     let settings = Settings { dev, ..config.node() };
-    Ok(Node::start(settings, embedded.directory(config)?, Arc::new(Memory::default()))?)
+    Ok(Node::start(settings, embedded.directory(config)?, bus)?)
 }
 
 /// Serves until told to stop, then stops: at once if told so a second time.

@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::full;
+use crate::bus::Bus;
 use crate::transport::Body;
 
 /// Alive: the process answers.
@@ -15,12 +16,18 @@ const LIVE: &str = "/health/live";
 const READY: &str = "/health/ready";
 
 /// What the probes tell. Cloning shares it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Health {
     ready: Arc<AtomicBool>,
+    bus: Arc<dyn Bus>,
 }
 
 impl Health {
+    /// The health of a node on this bus. It is not ready yet.
+    pub fn new(bus: Arc<dyn Bus>) -> Self {
+        Self { ready: Arc::default(), bus }
+    }
+
     /// From now on clients may, or may not, be sent here.
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
@@ -31,11 +38,21 @@ impl Health {
     }
 
     pub(super) fn answer(&self, path: &str) -> Response<Body> {
-        let well = path == LIVE || self.ready.load(Ordering::Relaxed);
-        let (status, word) = match well {
-            true => (StatusCode::OK, "ok"),
-            false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        let trouble = if path == LIVE {
+            None
+        } else if !self.ready.load(Ordering::Relaxed) {
+            Some("the server is starting or stopping".to_owned())
+        } else if !self.bus.is_connected() {
+            Some(format!("the {} bus is not connected", self.bus.name()))
+        } else {
+            None
         };
-        full(status, "application/json", json!({ "status": word }).to_string())
+        let (status, text) = match trouble {
+            None => (StatusCode::OK, json!({ "status": "ok" })),
+            Some(reason) => {
+                (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready", "reason": reason }))
+            }
+        };
+        full(status, "application/json", text.to_string())
     }
 }

@@ -1,0 +1,16 @@
+//! The server beside the real services of an Appwrite installation, each started by the test on a port of its own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
+
+#[path = "services/node.rs"]
+mod node;
+#[path = "services/redis.rs"]
+mod redis;
+#[path = "services/redis_server.rs"]
+mod redis_server;
