@@ -198,6 +198,7 @@ fn admission(identity: Identity) -> Admission {
     let project = Project {
         id: ProjectId::new("p"),
         sequence: "1".to_owned(),
+        database: String::new(),
         team: None,
         region: String::new(),
         realtime_enabled: true,

@@ -82,6 +82,7 @@ pub fn origin(data: &[u8]) {
     let project = Project {
         id: ProjectId::new("p"),
         sequence: String::new(),
+        database: String::new(),
         team: None,
         region: String::new(),
         realtime_enabled: true,

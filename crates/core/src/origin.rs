@@ -509,6 +509,7 @@ mod tests {
         Project {
             id: ProjectId::new("p1"),
             sequence: "1".into(),
+            database: String::new(),
             team: None,
             region: String::new(),
             realtime_enabled: true,

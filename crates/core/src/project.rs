@@ -9,6 +9,8 @@ pub struct Project {
     pub id: ProjectId,
     /// The directory's own key of the project (Appwrite `$sequence`), which names its tables.
     pub sequence: String,
+    /// Where the directory keeps the project's data, in its own words (Appwrite `database`).
+    pub database: String,
     /// The team that owns it.
     pub team: Option<TeamId>,
     /// Where it lives; empty is anywhere.

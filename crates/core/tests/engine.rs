@@ -109,6 +109,7 @@ fn project() -> Project {
     Project {
         id: ProjectId::from("p"),
         sequence: "1".to_owned(),
+        database: String::new(),
         team: None,
         region: "default".to_owned(),
         realtime_enabled: true,

@@ -23,6 +23,7 @@ use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::bus::redis;
+use crate::directory::database::DatabaseSettings;
 use crate::http::ingest;
 use crate::{node, telemetry};
 
@@ -57,6 +58,8 @@ pub struct Config {
     pub legacy_channels: bool,
     /// Over how long connections are closed when the server stops.
     pub drain: Duration,
+    /// The database of an Appwrite installation, if that is where users are; else they are in the data folder.
+    pub database: Option<Database>,
     /// Redis, if that is where events come from; else they come from this process.
     pub redis: Option<redis::Settings>,
     /// How users are understood.
@@ -69,6 +72,24 @@ pub struct Config {
     pub log: Log,
 }
 
+/// The database of an Appwrite installation.
+#[derive(Debug, Clone)]
+pub struct Database {
+    /// What it is.
+    pub engine: Engine,
+    /// Where it is.
+    pub settings: DatabaseSettings,
+}
+
+/// What an installation's database is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Engine {
+    /// MariaDB or MySQL.
+    Mariadb,
+    /// PostgreSQL.
+    Postgres,
+}
+
 /// How users are understood.
 #[derive(Debug, Clone)]
 pub struct Users {
@@ -78,6 +99,8 @@ pub struct Users {
     pub admin_needs_membership: bool,
     /// Projects whose custom domains are allowed everywhere.
     pub trusted_projects: Vec<ProjectId>,
+    /// Pools whose projects share tables.
+    pub shared_tables: Vec<String>,
 }
 
 /// JWTs of backends with users of their own.
@@ -204,11 +227,13 @@ impl Config {
             max_body: read.number("publish.body_bytes")?,
             legacy_channels: read.switch("publish.legacy_channels")?,
             drain: read.duration("drain")?,
+            database: read.database()?,
             redis: read.redis()?,
             users: Users {
                 refuse_blocked: read.switch("users.refuse_blocked")?,
                 admin_needs_membership: read.switch("users.admin_needs_membership")?,
                 trusted_projects: read.list("origin.trusted_projects").iter().map(ProjectId::new).collect(),
+                shared_tables: read.list("database.shared_tables"),
             },
             jwt: Jwt {
                 hs256_secret: Secret::new(read.text("jwt.hs256_secret")),
@@ -336,6 +361,39 @@ impl<'a> Reader<'a> {
         names.iter().map(parse).collect()
     }
 
+    fn database(&self) -> Result<Option<Database>, ConfigError> {
+        let (connections, timeout) = (
+            self.at_least("database.connections", 1)?,
+            self.some_time("database.timeout", Duration::from_millis(1))?,
+        );
+        let (host, port) = (self.text("database.host"), self.text("database.port").trim());
+        let port: Option<u16> = match port {
+            "auto" => None,
+            _ => Some(self.parsed("database.port", "a port, or `auto`")?),
+        };
+        let (engine, name) = match (self.choice("directory")?, host.is_empty(), port) {
+            ("embedded", ..) | ("auto", true, _) => return Ok(None),
+            ("mongodb", ..) | ("auto", _, Some(27_017)) => {
+                return Err(
+                    self.wrong("directory", "mariadb, mysql or postgresql: MongoDB cannot be read yet")
+                );
+            }
+            ("postgresql", ..) | ("auto", _, Some(5_432)) => (Engine::Postgres, "postgresql"),
+            _ => (Engine::Mariadb, "mariadb"),
+        };
+        let usual = if engine == Engine::Postgres { 5_432 } else { 3_306 };
+        let settings = DatabaseSettings {
+            host: if host.is_empty() { name } else { host }.to_owned(),
+            port: port.unwrap_or(usual),
+            schema: self.text("database.schema").to_owned(),
+            user: self.text("database.user").to_owned(),
+            password: Some(self.text("database.password")).filter(|text| !text.is_empty()).map(Secret::new),
+            connections: connections.try_into().unwrap_or(u32::MAX),
+            timeout,
+        };
+        Ok(Some(Database { engine, settings }))
+    }
+
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
         let said = |key| Some(self.text(key)).filter(|text| !text.is_empty());
         let settings = redis::Settings {
@@ -451,7 +509,7 @@ mod tests {
 
     #[test]
     fn a_configuration_can_be_printed_without_its_secrets() {
-        let keys = ["secret", "jwt.hs256_secret", "redis.url", "redis.password"];
+        let keys = ["secret", "jwt.hs256_secret", "redis.url", "redis.password", "database.password"];
         let layers = keys.iter().fold(Layers::defaults(), |layers, key| {
             layers.with_flag(setting::find(key).unwrap(), "do-not-print-me")
         });

@@ -4,8 +4,12 @@ pub mod appwrite;
 pub mod appwrite_jwt;
 pub mod backend_jwt;
 pub mod cache;
+mod catalog;
 pub mod cipher;
 pub mod clock;
+pub mod database;
+pub mod mariadb;
+pub mod postgres;
 mod profile;
 pub mod sqlite;
 

@@ -85,21 +85,37 @@ impl Embedded {
 
     /// The directory to serve from.
     pub fn directory(&self, config: &Config) -> Result<Arc<dyn Directory>, EmbeddedError> {
-        let settings = AppwriteSettings {
-            backend: backend_jwt(config)?,
-            region: config.engine.region.clone(),
-            console_users_need_membership: config.users.admin_needs_membership,
-            refuse_blocked: config.users.refuse_blocked,
-            trusted_projects: config.users.trusted_projects.clone(),
-            ..AppwriteSettings::new(self.jwt.clone())
-        };
-        let directory: Arc<dyn Directory> = Arc::new(Appwrite::sqlite(self.database.clone(), settings));
-        if config.project_cache.is_zero() {
-            return Ok(directory);
-        }
-        let keeps = SignedDuration::try_from(config.project_cache).unwrap_or(SignedDuration::MAX);
-        Ok(Arc::new(Cache::new(directory, keeps, Arc::new(SystemClock))))
+        let settings = appwrite_settings(config, self.jwt.clone())?;
+        Ok(cached(Arc::new(Appwrite::sqlite(self.database.clone(), settings)), config))
     }
+}
+
+/// How a directory with Appwrite's tables is to understand them.
+///
+/// # Errors
+/// Keys of other backends that cannot be read.
+pub(crate) fn appwrite_settings(
+    config: &Config,
+    jwt: AppwriteJwt,
+) -> Result<AppwriteSettings, EmbeddedError> {
+    Ok(AppwriteSettings {
+        jwt,
+        backend: backend_jwt(config)?,
+        region: config.engine.region.clone(),
+        console_users_need_membership: config.users.admin_needs_membership,
+        refuse_blocked: config.users.refuse_blocked,
+        trusted_projects: config.users.trusted_projects.clone(),
+        shared_tables: config.users.shared_tables.clone(),
+    })
+}
+
+/// The directory behind a cache of projects, unless that is switched off.
+pub(crate) fn cached(directory: Arc<dyn Directory>, config: &Config) -> Arc<dyn Directory> {
+    if config.project_cache.is_zero() {
+        return directory;
+    }
+    let keeps = SignedDuration::try_from(config.project_cache).unwrap_or(SignedDuration::MAX);
+    Arc::new(Cache::new(directory, keeps, Arc::new(SystemClock)))
 }
 
 fn backend_jwt(config: &Config) -> Result<Option<BackendJwt>, EmbeddedError> {

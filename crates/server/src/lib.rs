@@ -10,6 +10,7 @@ pub mod config;
 pub mod directory;
 pub mod embedded;
 pub mod http;
+pub mod installation;
 mod listener;
 pub mod node;
 pub mod peer;

@@ -8,8 +8,14 @@
     reason = "a test may panic"
 )]
 
+#[path = "services/appwrite.rs"]
+mod appwrite;
+#[path = "services/mariadb_server.rs"]
+mod mariadb_server;
 #[path = "services/node.rs"]
 mod node;
+#[path = "services/postgres_server.rs"]
+mod postgres_server;
 #[path = "services/redis.rs"]
 mod redis;
 #[path = "services/redis_server.rs"]

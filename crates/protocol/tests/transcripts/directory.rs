@@ -84,6 +84,7 @@ impl Directory {
         let project = Project {
             id: ProjectId::new(id),
             sequence: "1".to_owned(),
+            database: String::new(),
             team: named.get("team").map(|team| (*team).into()),
             region: named.get("region").copied().unwrap_or_default().to_owned(),
             realtime_enabled: !plain.contains(&"off"),

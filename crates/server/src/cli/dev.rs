@@ -63,7 +63,8 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         } else {
             greet(&facts)
         }
-        serve::until_told_to_stop(told, node, &embedded).await;
+        serve::until_told_to_stop(told, node).await;
+        embedded.database.close().await;
         Ok(())
     })
 }

@@ -1,4 +1,4 @@
-//! `realtime serve`: a server on the embedded database.
+//! `realtime serve`: a server on the embedded database or on an Appwrite installation.
 
 use std::io;
 use std::sync::Arc;
@@ -14,13 +14,16 @@ use crate::bus::redis::Redis;
 use crate::config::Config;
 use crate::embedded::Embedded;
 use crate::http::dev::Dev;
+use crate::installation;
 use crate::node::{Node, Settings};
 use crate::telemetry;
 
 pub(super) fn command() -> Command {
-    settings(Command::new("serve").about("Serve clients from the embedded database").after_help(
+    settings(Command::new("serve").about("Serve clients, from the embedded database or beside Appwrite").after_help(
         "Examples:\n  realtime serve --data-dir /var/lib/realtime --listen 0.0.0.0:80\n  \
-             REALTIME_LOG_FORMAT=json realtime serve --config realtime.toml",
+             REALTIME_LOG_FORMAT=json realtime serve --config realtime.toml\n\n\
+             With _APP_DB_HOST set (or --database-host), projects and users are those of an Appwrite installation, and \
+             with _APP_REDIS_HOST (or --redis-host) events come from its Redis.",
     ))
 }
 
@@ -29,13 +32,19 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     telemetry::start(&config.log);
     runtime()?.block_on(async {
         let told = Told::new()?;
-        let embedded = Embedded::open(&config).await?;
         let bus: Arc<dyn Bus> = match &config.redis {
             Some(settings) => Arc::new(Redis::new(settings)?),
             None => Arc::new(Memory::default()),
         };
+        if let Some(database) = &config.database {
+            let node = Node::start(config.node(), installation::directory(&config, database)?, bus)?;
+            until_told_to_stop(told, node).await;
+            return Ok(());
+        }
+        let embedded = Embedded::open(&config).await?;
         let node = start(&config, &embedded, bus, None)?;
-        until_told_to_stop(told, node, &embedded).await;
+        until_told_to_stop(told, node).await;
+        embedded.database.close().await;
         Ok(())
     })
 }
@@ -52,13 +61,12 @@ pub(super) fn start(
 }
 
 /// Serves until told to stop, then stops: at once if told so a second time.
-pub(super) async fn until_told_to_stop(mut told: Told, node: Node, embedded: &Embedded) {
+pub(super) async fn until_told_to_stop(mut told: Told, node: Node) {
     told.wait().await;
     tokio::select! {
         () = node.stop() => {}
         () = told.wait() => info!("stopping at once"),
     }
-    embedded.database.close().await;
 }
 
 /// Hears SIGINT and SIGTERM from the moment that it is made: whoever sees the server start may stop it at once.

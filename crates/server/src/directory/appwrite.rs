@@ -23,7 +23,9 @@ use self::rows::{Row, Rows, Select, Space};
 use super::appwrite_jwt::{AppwriteJwt, JwtError};
 use super::backend_jwt::{BackendJwt, Header, Speaker};
 use super::cipher::Cipher;
-use super::clock::Clock;
+use super::clock::{Clock, SystemClock};
+use super::mariadb::Mariadb;
+use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{ApiKey, Directory, DirectoryError, Lookup};
 
@@ -52,6 +54,8 @@ pub struct AppwriteSettings {
     pub refuse_blocked: bool,
     /// Projects whose custom domains are allowed origins of every project (Appwrite `_APP_CONSOLE_TRUSTED_PROJECTS`).
     pub trusted_projects: Vec<ProjectId>,
+    /// Pools whose projects share tables (Appwrite `_APP_DATABASE_SHARED_TABLES`).
+    pub shared_tables: Vec<String>,
 }
 
 /// Appwrite's text for two proofs at once (`user_jwt_and_cookie_set`).
@@ -76,6 +80,7 @@ impl AppwriteSettings {
             console_users_need_membership: true,
             refuse_blocked: true,
             trusted_projects: Vec::new(),
+            shared_tables: Vec::new(),
         }
     }
 }
@@ -103,6 +108,37 @@ impl Appwrite {
         Self { rows: Box::new(database), cipher, clock, settings }
     }
 
+    /// Reads an installation's MariaDB or MySQL, whose secrets are sealed with this key.
+    pub fn mariadb(database: Mariadb, key: &Secret, settings: AppwriteSettings) -> Self {
+        Self { rows: Box::new(database), cipher: Cipher::new(key), clock: Arc::new(SystemClock), settings }
+    }
+
+    /// Reads an installation's PostgreSQL, whose secrets are sealed with this key.
+    pub fn postgres(database: Postgres, key: &Secret, settings: AppwriteSettings) -> Self {
+        Self { rows: Box::new(database), cipher: Cipher::new(key), clock: Arc::new(SystemClock), settings }
+    }
+
+    /// Finds the installation, and says which Appwrite made it as far as its tables tell.
+    ///
+    /// # Errors
+    /// What keeps the database from being read, and what to do.
+    pub async fn detect(&self) -> Result<&'static str, DirectoryError> {
+        let console = Space::console();
+        let marks = [
+            ("projects", "onboarding", "newer than 1.9"),
+            ("keys", "resourceType", "1.9"),
+            ("users", "emailCanonical", "1.8"),
+            ("devKeys", "secret", "1.7"),
+            ("projects", "accessedAt", "1.6"),
+        ];
+        for (collection, column, release) in marks {
+            if self.rows.has(&console, collection, column).await? {
+                return Ok(release);
+            }
+        }
+        Ok("1.5 or older")
+    }
+
     async fn find_project(&self, id: &ProjectId) -> Result<Option<Arc<Project>>, DirectoryError> {
         if id.is_console() {
             return Ok(Some(Arc::new(self.console())));
@@ -113,7 +149,7 @@ impl Appwrite {
             .select(Select {
                 space: &space,
                 collection: "projects",
-                columns: &["_id", "_uid", "teamId", "region", "apis"],
+                columns: &["_id", "_uid", "database", "teamId", "region", "apis"],
                 filters: &[("_uid", id.as_str())],
             })
             .await?;
@@ -134,6 +170,7 @@ impl Appwrite {
         Ok(Some(Arc::new(Project {
             id: id.clone(),
             sequence: sequence.to_owned(),
+            database: row.text_or_empty("database").to_owned(),
             team: row.text("teamId").filter(|team| !team.is_empty()).map(TeamId::new),
             region: row.text_or_empty("region").to_owned(),
             realtime_enabled: is_enabled(row.text("apis")),
@@ -146,6 +183,7 @@ impl Appwrite {
         Project {
             id: ProjectId::console(),
             sequence: ProjectId::CONSOLE.to_owned(),
+            database: String::new(),
             team: None,
             region: self.settings.region.clone(),
             realtime_enabled: true,
@@ -158,10 +196,11 @@ impl Appwrite {
         project: &Project,
         credentials: &Credentials,
     ) -> Result<Identity, DirectoryError> {
-        let space = if credentials.admin { Space::console() } else { Space::of(project) };
+        let space = if credentials.admin { Space::console() } else { self.space_of(project) };
         let mut proof = self.by_sessions(&space, &credentials.sessions).await?;
         if let Some(jwt) = credentials.jwt.as_ref().filter(|jwt| !jwt.expose().is_empty()) {
-            if proof.is_some() {
+            // Up to 1.8 the JWT won, and applications rendered on servers rely on it.
+            if proof.is_some() && self.rows.has(&Space::console(), "keys", "resourceType").await? {
                 return Err(refused(RefusalKind::Forbidden, JWT_AND_SESSION));
             }
             proof = self.by_jwt(project, &space, jwt).await?;
@@ -205,10 +244,10 @@ impl Appwrite {
         {
             self.check_not_blocked(&target)?;
             let account = Some(Arc::new(self.account_of(&target).await?));
-            let admin = is_foreign(project, &target);
+            let admin = self.is_foreign(project, &target);
             return Ok(Identity { account, valid_for, impersonated: true, admin, ..Identity::guest() });
         }
-        let admin = is_foreign(project, &user);
+        let admin = self.is_foreign(project, &user);
         Ok(Identity {
             account: Some(Arc::new(account)),
             session: proof.session,
@@ -216,6 +255,15 @@ impl Appwrite {
             admin,
             ..Identity::guest()
         })
+    }
+
+    fn space_of(&self, project: &Project) -> Space {
+        Space::of(project, &self.settings.shared_tables)
+    }
+
+    /// Whether a user is one of the console while the project is another.
+    fn is_foreign(&self, project: &Project, user: &User) -> bool {
+        *user.space() != self.space_of(project)
     }
 
     fn left_until(&self, until: Timestamp) -> std::time::Duration {
@@ -237,7 +285,7 @@ impl Appwrite {
         user: &User,
         account: &Account,
     ) -> Result<(), DirectoryError> {
-        if !is_foreign(project, user) || !self.settings.console_users_need_membership {
+        if !self.is_foreign(project, user) || !self.settings.console_users_need_membership {
             return Ok(());
         }
         let is_member = project.team.as_ref().is_some_and(|team| {
@@ -330,7 +378,11 @@ impl Appwrite {
         secret: &Secret,
     ) -> Result<Option<ApiKey>, DirectoryError> {
         let owner = [("resourceType", "projects"), ("resourceInternalId", project.sequence.as_str())];
-        let row = self.find_key("keys", &owner, secret).await?.filter(|row| !self.has_expired(row));
+        // Up to 1.8 every key was a project's.
+        let until_1_8 = [("projectInternalId", project.sequence.as_str())];
+        let is_newer = self.rows.has(&Space::console(), "keys", "resourceType").await?;
+        let owner = if is_newer { &owner[..] } else { &until_1_8[..] };
+        let row = self.find_key("keys", owner, secret).await?.filter(|row| !self.has_expired(row));
         Ok(row.map(|row| ApiKey {
             id: row.text_or_empty("_uid").to_owned(),
             scopes: row.list("scopes").unwrap_or_default(),
@@ -400,7 +452,7 @@ impl Appwrite {
         project: &Project,
         credential: &Credential,
     ) -> Result<Option<Identity>, DirectoryError> {
-        let space = Space::of(project);
+        let space = self.space_of(project);
         let proof = match credential {
             Credential::Session(token) => self.by_sessions(&space, std::slice::from_ref(token)).await?,
             Credential::Jwt(jwt) => self.by_jwt(project, &space, jwt).await?,
@@ -417,7 +469,7 @@ impl Appwrite {
         user: &UserId,
     ) -> Result<Option<Standing>, DirectoryError> {
         let Some(project) = self.find_project(project).await? else { return Ok(None) };
-        let Some(user) = self.find_user(&Space::of(&project), "_uid", user.as_str()).await? else {
+        let Some(user) = self.find_user(&self.space_of(&project), "_uid", user.as_str()).await? else {
             return Ok(None);
         };
         self.check_not_blocked(&user)?;
@@ -470,11 +522,6 @@ fn is_enabled(apis: Option<&str>) -> bool {
 fn platform(row: &Row) -> Platform {
     let text = |column| row.text_or_empty(column).to_owned();
     Platform { kind: text("type"), hostname: text("hostname"), key: text("key") }
-}
-
-/// Whether a user is one of the console while the project is another.
-fn is_foreign(project: &Project, user: &User) -> bool {
-    *user.space() != Space::of(project)
 }
 
 fn refused(kind: RefusalKind, message: &'static str) -> DirectoryError {

@@ -156,6 +156,7 @@ mod tests {
                 Arc::new(Project {
                     id: id.clone(),
                     sequence: "1".into(),
+                    database: String::new(),
                     team: None,
                     region: String::new(),
                     realtime_enabled: true,

@@ -186,4 +186,22 @@ impl Client {
         assert_eq!(message["type"], kind, "{message}");
         message
     }
+
+    /// Sends a message.
+    pub(crate) fn say(&mut self, message: &Value) {
+        self.socket.send(Message::text(message.to_string())).expect("it is listening");
+    }
+
+    /// The ids of the payloads that come before the one called `fence`.
+    pub(crate) fn ids_until(&mut self, fence: &str) -> Vec<String> {
+        let mut ids = Vec::new();
+        loop {
+            let event = self.expect("event");
+            match event["data"]["payload"]["$id"].as_str() {
+                Some(id) if id == fence => return ids,
+                Some(id) => ids.push(id.to_owned()),
+                None => panic!("no $id in {event}"),
+            }
+        }
+    }
 }

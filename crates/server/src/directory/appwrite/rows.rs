@@ -21,6 +21,14 @@ pub(crate) trait Rows: Send + Sync + Debug {
 
     /// The rows that a selection names.
     fn select<'a>(&'a self, selection: Select<'a>) -> Lookup<'a, Vec<Row>>;
+
+    /// Whether a table has a column, by which versions of Appwrite are told apart.
+    fn has<'a>(
+        &'a self,
+        space: &'a Space,
+        collection: &'static str,
+        column: &'static str,
+    ) -> Lookup<'a, bool>;
 }
 
 /// Appwrite reads no more rows of what belongs to one project or user (`APP_LIMIT_SUBQUERY`).
@@ -39,9 +47,30 @@ pub(crate) struct Select<'a> {
     pub(crate) filters: &'a [(&'static str, &'a str)],
 }
 
+impl<'a> Select<'a> {
+    /// The columns to select by; the tenant's comes last where projects share tables.
+    pub(crate) fn filtered(&self) -> impl Iterator<Item = &'static str> + use<'a> {
+        let tenant = self.space.tenant.as_ref().map(|_| TENANT);
+        self.filters.iter().map(|(column, _)| *column).chain(tenant)
+    }
+
+    /// What the columns to select by must be equal to, in the same order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.filters.iter().map(|(_, value)| *value).chain(self.space.tenant.as_deref())
+    }
+}
+
+/// The column that holds the project's `$sequence` where projects share tables.
+const TENANT: &str = "_tenant";
+
 /// Whose tables: those of the console or those of one project.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Space(String);
+pub(crate) struct Space {
+    /// What the names of its tables begin with.
+    namespace: String,
+    /// Whose rows, where projects share tables.
+    tenant: Option<String>,
+}
 
 impl Space {
     /// The console's own tables.
@@ -49,27 +78,39 @@ impl Space {
         Self::numbered("console")
     }
 
-    /// The tables of a project.
-    pub(crate) fn of(project: &Project) -> Self {
-        Self::numbered(&project.sequence)
+    /// The tables of a project: its own, or those that the projects of a pool share if the pool is one of `shared`
+    /// (Appwrite `_APP_DATABASE_SHARED_TABLES`).
+    pub(crate) fn of(project: &Project, shared: &[String]) -> Self {
+        // `appwrite://POOL?database=appwrite&namespace=NAME`; a pool's name alone is never shared.
+        let location = project.database.split_once("://").map(|(_, location)| location);
+        let (pool, query) = location.map_or(("", ""), |at| at.split_once('?').unwrap_or((at, "")));
+        if !shared.iter().any(|name| name == pool) {
+            return Self::numbered(&project.sequence);
+        }
+        let mut parameters = query.split('&').filter_map(|parameter| parameter.split_once('='));
+        let namespace = parameters.find(|(name, _)| *name == "namespace").map_or("", |(_, value)| value);
+        Self { namespace: safe(namespace), tenant: Some(project.sequence.clone()) }
     }
 
-    /// The tables of the project with this `$sequence`. Only what Appwrite allows in the name of a table is kept, so
-    /// that the name is safe in a statement.
+    /// The tables of the project with this `$sequence`.
     pub(crate) fn numbered(sequence: &str) -> Self {
-        let name = sequence.chars().filter(|&c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        Self(format!("_{}", name.collect::<String>()))
+        Self { namespace: format!("_{}", safe(sequence)), tenant: None }
     }
 
     /// The name of a collection's table.
     pub(crate) fn table(&self, collection: &str) -> String {
-        format!("{}_{collection}", self.0)
+        format!("{}_{collection}", self.namespace)
     }
+}
+
+/// Only what Appwrite allows in the name of a table is kept, so that the name is safe in a statement.
+fn safe(name: &str) -> String {
+    name.chars().filter(|&c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-')).collect()
 }
 
 impl fmt::Display for Space {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.namespace)
     }
 }
 
@@ -138,4 +179,41 @@ impl Debug for Row {
 /// A time as the tables hold it.
 pub(crate) fn stored_time(time: Timestamp) -> String {
     time.strftime("%F %T%.3f").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use realtime_core::id::ProjectId;
+
+    use super::*;
+
+    fn space(database: &str, shared: &[&str]) -> (String, Option<String>) {
+        let project = Project {
+            id: ProjectId::new("p"),
+            sequence: "7".to_owned(),
+            database: database.to_owned(),
+            team: None,
+            region: String::new(),
+            realtime_enabled: true,
+            platforms: Vec::new(),
+        };
+        let shared: Vec<String> = shared.iter().map(|&name| name.to_owned()).collect();
+        let space = Space::of(&project, &shared);
+        (space.table("users"), space.tenant)
+    }
+
+    #[test]
+    fn a_project_has_tables_of_its_own_unless_its_pool_shares_them() {
+        let own = ("_7_users".to_owned(), None);
+        assert_eq!(space("database_db_main", &[]), own);
+        assert_eq!(space("database_db_main", &["database_db_main"]), own);
+        assert_eq!(space("appwrite://pool?database=appwrite&namespace=x", &["other"]), own);
+        let tenant = Some("7".to_owned());
+        assert_eq!(
+            space("appwrite://pool?database=appwrite", &["pool"]),
+            ("_users".to_owned(), tenant.clone())
+        );
+        let named = space("appwrite://pool?database=appwrite&namespace=ns`;--", &["pool"]);
+        assert_eq!(named, ("ns--_users".to_owned(), tenant));
+    }
 }

@@ -1,0 +1,183 @@
+//! Appwrite's tables in MariaDB or MySQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space};
+use super::catalog::{Catalog, Columns};
+use super::database::{DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, late, no_installation, unavailable};
+use super::{DirectoryError, Lookup};
+
+/// SQLSTATE of a column that is not there.
+const NO_COLUMN: &str = "42S22";
+/// SQLSTATE of a table that is not there.
+const NO_TABLE: &str = "42S02";
+
+/// A MariaDB or MySQL with Appwrite's tables; only read, never written.
+#[derive(Debug)]
+pub struct Mariadb {
+    pool: MySqlPool,
+    schema: OnceCell<String>,
+    configured_schema: String,
+    catalog: Catalog,
+    timeout: Duration,
+}
+
+impl Mariadb {
+    /// A database that is connected to when it is first asked.
+    pub fn new(settings: &DatabaseSettings) -> Self {
+        let mut options = MySqlConnectOptions::new()
+            .host(&settings.host)
+            .port(settings.port)
+            .username(&settings.user)
+            .statement_cache_capacity(STATEMENTS);
+        if let Some(password) = &settings.password {
+            options = options.password(password.expose());
+        }
+        let pool = MySqlPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(settings.timeout)
+            .idle_timeout(Duration::from_secs(300))
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            schema: OnceCell::new(),
+            configured_schema: settings.schema.clone(),
+            catalog: Catalog::default(),
+            timeout: settings.timeout,
+        }
+    }
+
+    /// The schema that Appwrite's tables are in.
+    async fn schema(&self) -> Result<&str, DirectoryError> {
+        let find = || async {
+            let found: Option<String> = sqlx::query_scalar(
+                "SELECT CAST(TABLE_SCHEMA AS CHAR) FROM information_schema.TABLES \
+                 WHERE TABLE_NAME = ? AND TABLE_SCHEMA IN (?, ?) ORDER BY TABLE_SCHEMA = ? DESC LIMIT 1",
+            )
+            .bind(LANDMARK)
+            .bind(SCHEMA)
+            .bind(&self.configured_schema)
+            .bind(SCHEMA)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(|error| unavailable(self.name(), &error))?;
+            found.ok_or_else(|| no_installation(self.name(), &self.configured_schema))
+        };
+        self.schema.get_or_try_init(find).await.map(String::as_str)
+    }
+
+    /// What a table has; `None` if it is not there.
+    async fn columns(&self, schema: &str, table: &str) -> Result<Option<Arc<Columns>>, sqlx::Error> {
+        if let Some(columns) = self.catalog.get(table) {
+            return Ok(Some(columns));
+        }
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "SELECT CAST(COLUMN_NAME AS CHAR), CAST(DATA_TYPE AS CHAR) FROM information_schema.COLUMNS \
+             WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?",
+        )
+        .bind(schema)
+        .bind(table)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(self.catalog.keep(table, columns.into_iter().collect()))
+    }
+
+    async fn read(&self, schema: &str, selection: &Select<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        let table = selection.space.table(selection.collection);
+        let Some(columns) = self.columns(schema, &table).await? else { return Ok(Vec::new()) };
+        let Some(statement) = statement(schema, &table, selection, &columns) else { return Ok(Vec::new()) };
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for value in selection.values() {
+            query = query.bind(value);
+        }
+        let found = match query.fetch_all(&self.pool).await {
+            Err(error) if has_code(&error, &[NO_COLUMN, NO_TABLE]) => {
+                self.catalog.forget(&table);
+                return Err(error);
+            }
+            found => found?,
+        };
+        let mut rows = Vec::with_capacity(found.len());
+        for row in found {
+            let cells: Result<_, _> = (0..selection.columns.len()).map(|index| row.try_get(index)).collect();
+            rows.push(Row::new(selection.columns, cells?));
+        }
+        Ok(rows)
+    }
+
+    async fn read_through_changes(&self, selection: &Select<'_>) -> Result<Vec<Row>, DirectoryError> {
+        let schema = self.schema().await?;
+        let mut found = self.read(schema, selection).await;
+        if found.as_ref().is_err_and(|error| has_code(error, &[NO_COLUMN, NO_TABLE])) {
+            // The table was changed or dropped since it was looked at.
+            found = self.read(schema, selection).await;
+        }
+        found.map_err(|error| unavailable(self.name(), &error))
+    }
+}
+
+impl Rows for Mariadb {
+    fn name(&self) -> &'static str {
+        "mariadb"
+    }
+
+    fn select<'a>(&'a self, selection: Select<'a>) -> Lookup<'a, Vec<Row>> {
+        Box::pin(async move {
+            match timeout(self.timeout, self.read_through_changes(&selection)).await {
+                Ok(found) => found,
+                Err(_) => Err(late(self.name(), self.timeout)),
+            }
+        })
+    }
+
+    fn has<'a>(
+        &'a self,
+        space: &'a Space,
+        collection: &'static str,
+        column: &'static str,
+    ) -> Lookup<'a, bool> {
+        Box::pin(async move {
+            let find = async {
+                let columns = self.columns(self.schema().await?, &space.table(collection)).await;
+                let columns = columns.map_err(|error| unavailable(self.name(), &error))?;
+                Ok(columns.is_some_and(|columns| columns.contains_key(column)))
+            };
+            timeout(self.timeout, find).await.unwrap_or_else(|_| Err(late(self.name(), self.timeout)))
+        })
+    }
+}
+
+/// The statement for a selection of what the table has; `None` if it lacks a column to select by.
+fn statement(schema: &str, table: &str, selection: &Select<'_>, columns: &Columns) -> Option<String> {
+    let cells: Vec<String> = selection
+        .columns
+        .iter()
+        .map(|&column| match columns.contains_key(column) {
+            true => format!("CAST(`{column}` AS CHAR)"),
+            false => "NULL".to_owned(),
+        })
+        .collect();
+    let mut filters = Vec::new();
+    for column in selection.filtered() {
+        if !columns.contains_key(column) {
+            return None;
+        }
+        filters.push(format!("`{column}` = ?"));
+    }
+    let schema = schema.replace('`', "``");
+    Some(format!(
+        "SELECT {} FROM `{schema}`.`{table}` WHERE {} ORDER BY `_id` LIMIT {MAX_ROWS}",
+        cells.join(", "),
+        filters.join(" AND "),
+    ))
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
+}

@@ -1,0 +1,225 @@
+//! Appwrite's tables in PostgreSQL.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{AssertSqlSafe, PgPool, Row as _};
+use tokio::sync::OnceCell;
+use tokio::time::timeout;
+
+use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space};
+use super::catalog::{Catalog, Columns};
+use super::database::{DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, late, no_installation, unavailable};
+use super::{DirectoryError, Lookup};
+
+/// SQLSTATE of a column that is not there.
+const NO_COLUMN: &str = "42703";
+/// SQLSTATE of a table that is not there.
+const NO_TABLE: &str = "42P01";
+/// The collation that Appwrite's unique indexes of `_uid` carry.
+const COLLATION: &str = "utf8_ci_ai";
+
+/// A PostgreSQL with Appwrite's tables; only read, never written.
+#[derive(Debug)]
+pub struct Postgres {
+    pool: PgPool,
+    place: OnceCell<Place>,
+    configured_schema: String,
+    catalog: Catalog,
+    timeout: Duration,
+}
+
+/// Where Appwrite's tables are.
+#[derive(Debug)]
+struct Place {
+    schema: String,
+    /// The schema of the collation of `_uid`, if there is such a collation.
+    collation: Option<String>,
+}
+
+impl Postgres {
+    /// A database that is connected to when it is first asked.
+    pub fn new(settings: &DatabaseSettings) -> Self {
+        let mut options = PgConnectOptions::new_without_pgpass()
+            .host(&settings.host)
+            .port(settings.port)
+            .username(&settings.user)
+            .database(&settings.schema)
+            .application_name("realtime")
+            .statement_cache_capacity(STATEMENTS);
+        if let Some(password) = &settings.password {
+            options = options.password(password.expose());
+        }
+        let pool = PgPoolOptions::new()
+            .max_connections(settings.connections)
+            .acquire_timeout(settings.timeout)
+            .idle_timeout(Duration::from_secs(300))
+            .connect_lazy_with(options);
+        Self {
+            pool,
+            place: OnceCell::new(),
+            configured_schema: settings.schema.clone(),
+            catalog: Catalog::default(),
+            timeout: settings.timeout,
+        }
+    }
+
+    async fn place(&self) -> Result<&Place, DirectoryError> {
+        let find = || async {
+            let failed = |error| unavailable(self.name(), &error);
+            let schema: Option<String> = sqlx::query_scalar(
+                "SELECT table_schema::text FROM information_schema.tables \
+                 WHERE table_name = $1 AND table_schema IN ($2, $3, 'public') ORDER BY table_schema = $2 DESC LIMIT 1",
+            )
+            .bind(LANDMARK)
+            .bind(SCHEMA)
+            .bind(&self.configured_schema)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+            let schema = schema.ok_or_else(|| no_installation(self.name(), &self.configured_schema))?;
+            let collation: Option<String> = sqlx::query_scalar(
+                "SELECT nspname::text FROM pg_collation JOIN pg_namespace ON pg_namespace.oid = collnamespace \
+                 WHERE collname = $1 ORDER BY nspname = 'public' DESC LIMIT 1",
+            )
+            .bind(COLLATION)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(failed)?;
+            Ok(Place { schema, collation })
+        };
+        self.place.get_or_try_init(find).await
+    }
+
+    /// What a table has; `None` if it is not there.
+    async fn columns(&self, schema: &str, table: &str) -> Result<Option<Arc<Columns>>, sqlx::Error> {
+        if let Some(columns) = self.catalog.get(table) {
+            return Ok(Some(columns));
+        }
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "SELECT column_name::text, data_type::text FROM information_schema.columns \
+             WHERE table_schema = $1 AND table_name = $2",
+        )
+        .bind(schema)
+        .bind(table)
+        .fetch_all(&self.pool)
+        .await?;
+        Ok(self.catalog.keep(table, columns.into_iter().collect()))
+    }
+
+    async fn read(&self, place: &Place, selection: &Select<'_>) -> Result<Vec<Row>, sqlx::Error> {
+        let table = selection.space.table(selection.collection);
+        let Some(columns) = self.columns(&place.schema, &table).await? else { return Ok(Vec::new()) };
+        let Some(statement) = statement(place, &table, selection, &columns) else { return Ok(Vec::new()) };
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for value in selection.values() {
+            query = query.bind(value);
+        }
+        let found = match query.fetch_all(&self.pool).await {
+            Err(error) if has_code(&error, &[NO_COLUMN, NO_TABLE]) => {
+                self.catalog.forget(&table);
+                return Err(error);
+            }
+            found => found?,
+        };
+        let mut rows = Vec::with_capacity(found.len());
+        for row in found {
+            let cells: Result<_, _> = (0..selection.columns.len()).map(|index| row.try_get(index)).collect();
+            rows.push(Row::new(selection.columns, cells?));
+        }
+        Ok(rows)
+    }
+
+    async fn read_through_changes(&self, selection: &Select<'_>) -> Result<Vec<Row>, DirectoryError> {
+        let place = self.place().await?;
+        let mut found = self.read(place, selection).await;
+        if found.as_ref().is_err_and(|error| has_code(error, &[NO_COLUMN, NO_TABLE])) {
+            // The table was changed or dropped since it was looked at.
+            found = self.read(place, selection).await;
+        }
+        found.map_err(|error| unavailable(self.name(), &error))
+    }
+}
+
+impl Rows for Postgres {
+    fn name(&self) -> &'static str {
+        "postgresql"
+    }
+
+    fn select<'a>(&'a self, selection: Select<'a>) -> Lookup<'a, Vec<Row>> {
+        Box::pin(async move {
+            match timeout(self.timeout, self.read_through_changes(&selection)).await {
+                Ok(found) => found,
+                Err(_) => Err(late(self.name(), self.timeout)),
+            }
+        })
+    }
+
+    fn has<'a>(
+        &'a self,
+        space: &'a Space,
+        collection: &'static str,
+        column: &'static str,
+    ) -> Lookup<'a, bool> {
+        Box::pin(async move {
+            let find = async {
+                let columns = self.columns(&self.place().await?.schema, &space.table(collection)).await;
+                let columns = columns.map_err(|error| unavailable(self.name(), &error))?;
+                Ok(columns.is_some_and(|columns| columns.contains_key(column)))
+            };
+            timeout(self.timeout, find).await.unwrap_or_else(|_| Err(late(self.name(), self.timeout)))
+        })
+    }
+}
+
+/// The statement for a selection of what the table has; `None` if it lacks a column to select by.
+fn statement(place: &Place, table: &str, selection: &Select<'_>, columns: &Columns) -> Option<String> {
+    let cells: Vec<String> = selection
+        .columns
+        .iter()
+        .map(|&column| columns.get(column).map_or_else(|| "NULL".to_owned(), |kind| cell(column, kind)))
+        .collect();
+    let mut filters = Vec::new();
+    for (index, column) in selection.filtered().enumerate() {
+        filters.push(filter(column, columns.get(column)?, index + 1, place.collation.as_deref()));
+    }
+    Some(format!(
+        "SELECT {} FROM {}.\"{table}\" WHERE {} ORDER BY \"_id\" LIMIT {MAX_ROWS}",
+        cells.join(", "),
+        quoted(&place.schema),
+        filters.join(" AND "),
+    ))
+}
+
+/// A column as text in the form that [`Rows`] promises.
+fn cell(column: &str, kind: &str) -> String {
+    match kind {
+        "boolean" => format!("(\"{column}\"::integer)::text"),
+        "timestamp without time zone" => format!("to_char(\"{column}\", 'YYYY-MM-DD HH24:MI:SS.MS')"),
+        _ => format!("\"{column}\"::text"),
+    }
+}
+
+fn filter(column: &str, kind: &str, parameter: usize, collation: Option<&str>) -> String {
+    match (column, collation) {
+        // The unique index carries the collation, so only a comparison by it can use the index; it takes `a` for `A`,
+        // so the exact one has to hold too.
+        ("_uid", Some(schema)) => format!(
+            "\"_uid\" = ${parameter} COLLATE {}.\"{COLLATION}\" AND \"_uid\" = ${parameter}",
+            quoted(schema)
+        ),
+        _ => match kind {
+            "integer" | "bigint" => format!("\"{column}\" = CAST(${parameter}::text AS {kind})"),
+            _ => format!("\"{column}\" = ${parameter}"),
+        },
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn has_code(error: &sqlx::Error, codes: &[&str]) -> bool {
+    error.as_database_error().and_then(|error| error.code()).is_some_and(|code| codes.contains(&&*code))
+}

@@ -1,0 +1,354 @@
+//! Databases that Appwrite's own library wrote, and who may hear what according to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::mariadb_server::MariadbServer;
+use crate::node::{Client, Node};
+use crate::postgres_server::PostgresServer;
+use crate::redis_server::Redis;
+
+/// What comes with the databases: key, session tokens, and the roles that Appwrite computes.
+struct Fixtures {
+    credentials: Value,
+    roles: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Fixtures {
+    fn read() -> Self {
+        let json = |name: &str| -> Value {
+            serde_json::from_str(&std::fs::read_to_string(dump(name)).unwrap()).unwrap()
+        };
+        let roles = json("roles.json");
+        let roles = roles.as_object().unwrap().iter().map(|(user, facts)| {
+            (user.clone(), facts["roles"].as_array().unwrap().iter().map(text).collect())
+        });
+        Self { credentials: json("credentials.json"), roles: roles.collect() }
+    }
+
+    fn key(&self) -> &str {
+        self.credentials["encryptionKey"].as_str().unwrap()
+    }
+
+    /// The token of a session such as `alpha/alice/main`.
+    fn token(&self, session: &str) -> &str {
+        self.credentials["sessions"][session]["token"].as_str().unwrap()
+    }
+
+    fn session_id(&self, session: &str) -> &str {
+        self.credentials["sessions"][session]["sessionId"].as_str().unwrap()
+    }
+
+    fn jwt(&self, claims: &Value) -> String {
+        signed(&json!({ "typ": "JWT", "alg": "HS256" }), claims, self.key())
+    }
+
+    /// Every role that anybody holds, and some that nobody does.
+    fn all_roles(&self) -> BTreeSet<String> {
+        let mut all: BTreeSet<String> = self.roles.values().flatten().cloned().collect();
+        all.extend(
+            ["guests", "user:mallory", "team:blue", "team:red/guest", "label:VIP", "user:ALICE"]
+                .map(str::to_owned),
+        );
+        all
+    }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn dump(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/databases").join(name)
+}
+
+fn signed(header: &Value, claims: &Value, key: &str) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let text = format!("{}.{}", part(header), part(claims));
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
+    mac.update(text.as_bytes());
+    format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+}
+
+/// Beside which database a server runs.
+struct Installation<'a> {
+    adapter: &'a str,
+    port: u16,
+    schema: &'a str,
+    user: &'a str,
+}
+
+/// A server beside an installation, with a Redis to publish on.
+struct World {
+    fixtures: Fixtures,
+    redis: Redis,
+    node: Node,
+    _folder: tempfile::TempDir,
+}
+
+impl World {
+    fn new(installation: &Installation<'_>, more: &[(&str, &str)]) -> Self {
+        let world = Self::start(installation, more);
+        world.node.wait_for_log("found the Appwrite installation");
+        world.node.wait_for_readiness(200);
+        world
+    }
+
+    fn start(installation: &Installation<'_>, more: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Redis::start(&[]);
+        let fixtures = Fixtures::read();
+        let (port, redis_port) = (installation.port.to_string(), redis.port());
+        let environment = [
+            ("_APP_ENV", "development"),
+            ("_APP_OPENSSL_KEY_V1", fixtures.key()),
+            ("_APP_DB_ADAPTER", installation.adapter),
+            ("_APP_DB_HOST", "127.0.0.1"),
+            ("_APP_DB_PORT", &port),
+            ("_APP_DB_SCHEMA", installation.schema),
+            ("_APP_DB_USER", installation.user),
+            ("_APP_DB_PASS", ""),
+            ("_APP_REDIS_HOST", "127.0.0.1"),
+            ("_APP_REDIS_PORT", &redis_port),
+            ("_APP_REDIS_PASS", ""),
+        ];
+        let node = Node::start(folder.path(), &[], &[&environment[..], more].concat());
+        Self { fixtures, redis, node, _folder: folder }
+    }
+
+    /// Connects to a project; the first message is for the test to read.
+    fn connect(&self, project: &str, query: &str, headers: &[(&str, &str)]) -> Client {
+        self.node.connect(&format!("project={project}&channels[]=probe{query}"), headers)
+    }
+
+    /// The roles by which a connected client hears events: all of them are tried, one event for each.
+    fn roles_of(&self, project: &str, client: &mut Client) -> BTreeSet<String> {
+        for role in self.fixtures.all_roles() {
+            self.redis.publish(&event(project, &role, &role));
+        }
+        self.redis.publish(&event(project, "any", "fence"));
+        client.ids_until("fence").into_iter().collect()
+    }
+}
+
+fn event(project: &str, role: &str, id: &str) -> String {
+    json!({
+        "project": project, "roles": [role], "permissionsChanged": false, "userId": null,
+        "data": {
+            "events": ["probe.p.create"], "channels": ["probe"],
+            "timestamp": "2026-08-21T10:15:30.123+00:00", "payload": { "$id": id }
+        }
+    })
+    .to_string()
+}
+
+/// Every way to show a session or a JWT.
+const WAYS: [&str; 8] = [
+    "cookie",
+    "legacy cookie",
+    "header",
+    "fallback cookies",
+    "message",
+    "JWT header",
+    "jwt in URL",
+    "JWT message",
+];
+
+impl World {
+    /// Shows who somebody is in one of [`WAYS`], as an SDK does; the client has been told `connected` or an error.
+    fn connect_as(&self, project: &str, user: &str, way: &str) -> (Client, Value) {
+        let session = format!("{project}/{user}/main");
+        let token = self.fixtures.token(&session);
+        let claims = json!({ "userId": user, "sessionId": self.fixtures.session_id(&session), "exp": 4_000_000_000_u32 });
+        let jwt = self.fixtures.jwt(&claims);
+        let cookie = |suffix: &str| format!("a_session_{project}{suffix}={}", token.replace('=', "%3D"));
+        let fallback = json!({ format!("a_session_{project}"): token }).to_string();
+        let (query, headers) = match way {
+            "cookie" => (String::new(), vec![("cookie", cookie(""))]),
+            "legacy cookie" => (String::new(), vec![("cookie", cookie("_legacy"))]),
+            "header" => (String::new(), vec![("x-appwrite-session", token.to_owned())]),
+            "fallback cookies" => (String::new(), vec![("x-fallback-cookies", fallback)]),
+            "JWT header" => (String::new(), vec![("x-appwrite-jwt", jwt.clone())]),
+            "jwt in URL" => (format!("&jwt={jwt}"), vec![]),
+            _ => (String::new(), vec![]),
+        };
+        let headers: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut client = self.connect(project, &query, &headers);
+        let mut first = client.next();
+        let shown = match way {
+            "message" => Some(json!({ "session": token })),
+            "JWT message" => Some(json!({ "jwt": jwt })),
+            _ => None,
+        };
+        if let Some(shown) = shown {
+            assert_eq!(first["type"], "connected", "{first}");
+            client.say(&json!({ "type": "authentication", "data": shown }));
+            first = client.next();
+        }
+        (client, first)
+    }
+
+    /// Everybody of every project, in every way, hears what Appwrite's own code says they may.
+    fn everybody_hears_what_appwrite_says(&self) {
+        for project in ["alpha", "Beta9"] {
+            let mut guest = self.connect(project, "", &[]);
+            assert_eq!(guest.expect("connected")["data"]["user"], Value::Null);
+            assert_eq!(self.roles_of(project, &mut guest), BTreeSet::from(["guests".to_owned()]));
+            for user in ["alice", "bob", "dave", "eve.dot"] {
+                for way in WAYS {
+                    let (mut client, first) = self.connect_as(project, user, way);
+                    assert_eq!(first["data"]["user"]["$id"], user, "{project} {user} by {way}: {first}");
+                    let expected = &self.fixtures.roles[&format!("{project}/{user}")];
+                    assert_eq!(&self.roles_of(project, &mut client), expected, "{project} {user} by {way}");
+                }
+            }
+            for way in ["cookie", "header", "fallback cookies", "JWT header", "jwt in URL", "message"] {
+                let (_, first) = self.connect_as(project, "carol", way);
+                assert_eq!(first["type"], "error", "a blocked user by {way}: {first}");
+                assert_eq!(first["data"]["message"], "The current user has been blocked.", "{way}");
+            }
+        }
+    }
+
+    /// Who proves nothing is a guest, or is told why not; nobody becomes somebody else.
+    fn nobody_gains_what_is_not_theirs(&self) {
+        let of = |session: &str| self.fixtures.token(session);
+        let cut = of("alpha/alice/main").get(..100).unwrap();
+        let cases = [
+            ("an expired session", "alpha", of("alpha/dave/old")),
+            ("a session of another project", "alpha", of("Beta9/alice/main")),
+            ("a session of the console", "alpha", of("console/admin1/main")),
+            ("a token that was cut", "alpha", cut),
+            ("no token at all", "alpha", "!!!"),
+        ];
+        for (what, project, token) in cases {
+            for cookie in
+                [format!("a_session_{project}={token}"), format!("a_session_{project}_legacy={token}")]
+            {
+                let mut client = self.connect(project, "", &[("cookie", &cookie)]);
+                assert_eq!(client.expect("connected")["data"]["user"], Value::Null, "{what}");
+                assert_eq!(
+                    self.roles_of(project, &mut client),
+                    BTreeSet::from(["guests".to_owned()]),
+                    "{what}"
+                );
+            }
+        }
+        let far = 4_000_000_000_u32;
+        let hs256 = json!({ "alg": "HS256" });
+        let claims = json!({ "userId": "alice", "exp": far });
+        let tokens = [
+            ("alg none", signed(&json!({ "alg": "none" }), &claims, "")),
+            ("another key", signed(&hs256, &claims, "another key")),
+            ("expired", signed(&hs256, &json!({ "userId": "alice", "exp": 1 }), self.fixtures.key())),
+            ("not yet", signed(&hs256, &json!({ "userId": "alice", "nbf": far }), self.fixtures.key())),
+            (
+                "too old",
+                signed(&hs256, &json!({ "userId": "alice", "exp": far, "iat": 1 }), self.fixtures.key()),
+            ),
+        ];
+        for (what, jwt) in tokens {
+            let refused = self.connect("alpha", "", &[("x-appwrite-jwt", &jwt)]).expect("error");
+            let said = refused["data"]["message"].as_str().unwrap();
+            assert!(said.starts_with("Failed to verify JWT."), "{what}: {refused}");
+        }
+        let gone = self.fixtures.jwt(&json!({ "userId": "alice", "sessionId": "s-bob-main", "exp": far }));
+        let first = self.connect("alpha", "", &[("x-appwrite-jwt", &gone)]).expect("connected");
+        assert_eq!(first["data"]["user"], Value::Null, "a JWT of a session that the user does not have");
+        for unknown in ["ALPHA", "beta9", "nowhere", "alpha%20", "alpha'--"] {
+            let refused = self.connect(unknown, "", &[]).expect("error");
+            assert_eq!(refused["data"]["message"], "Missing or unknown project ID", "{unknown}");
+        }
+    }
+
+    /// The console's users in admin mode, who hold the roles they have there.
+    fn the_console_is_for_its_members(&self) {
+        let as_admin = |user: &str| {
+            let cookie =
+                format!("a_session_console={}", self.fixtures.token(&format!("console/{user}/main")));
+            self.connect("alpha", "&mode=admin", &[("cookie", &cookie)])
+        };
+        let mut admin = as_admin("admin1");
+        assert_eq!(admin.expect("connected")["data"]["user"]["$id"], "admin1");
+        assert_eq!(self.roles_of("alpha", &mut admin), self.fixtures.roles["console/admin1"]);
+        let refused = as_admin("outsider").expect("error");
+        assert_eq!(refused["data"]["code"], 401, "{refused}");
+    }
+
+    /// Pages of registered platforms and of custom domains may connect; others are told how to be registered.
+    fn origins_follow_platforms_and_rules(&self) {
+        for origin in [
+            "https://www.example.com",
+            "https://app.test",
+            "appwrite-android://com.example.android",
+            "appwrite-ios://com.example.ios",
+            "http://localhost:3000",
+        ] {
+            self.connect("alpha", "", &[("origin", origin)]).expect("connected");
+        }
+        let refused = self.connect("alpha", "", &[("origin", "https://evil.test")]).expect("error");
+        let said = refused["data"]["message"].as_str().unwrap();
+        assert!(said.starts_with("Invalid Origin. Register your new client (evil.test)"), "{said}");
+        let own = self.connect("Beta9", "", &[("origin", "https://beta9.custom.example.net")]).next();
+        assert_eq!(own["type"], "connected", "{own}");
+        let others = self.connect("alpha", "", &[("origin", "https://beta9.custom.example.net")]).next();
+        assert_eq!(others["type"], "error", "{others}");
+    }
+}
+
+#[test]
+fn an_installation_on_mariadb_is_read_as_appwrite_reads_it() {
+    let mut server = MariadbServer::start();
+    server.query("CREATE USER reader@'127.0.0.1'; GRANT SELECT ON *.* TO reader@'127.0.0.1'");
+    for (release, found, schema) in
+        [("1.6", "1.6", "old"), ("1.8", "1.8", "middle"), ("1.9.6", "1.9", "appwrite")]
+    {
+        server.load(schema, &dump(&format!("appwrite-{release}.mariadb.sql")));
+        let installation = Installation { adapter: "mariadb", port: server.port(), schema, user: "reader" };
+        let world = World::new(&installation, &[]);
+        let told = world.node.wait_for_log("found the Appwrite installation");
+        assert_eq!(told["appwrite"], found, "{told}");
+        world.everybody_hears_what_appwrite_says();
+        world.nobody_gains_what_is_not_theirs();
+        world.the_console_is_for_its_members();
+        world.origins_follow_platforms_and_rules();
+    }
+    let installation = Installation { adapter: "mysql", port: server.port(), schema: "old", user: "reader" };
+    let world = World::new(&installation, &[]);
+    let told = world.node.wait_for_log("found the Appwrite installation");
+    assert_eq!(told["appwrite"], "1.9", "the schema `appwrite` comes before the one in the settings: {told}");
+
+    server.kill();
+    let refused = world.connect("Beta9", "", &[]).expect("error");
+    assert_eq!(refused["data"]["message"], "The directory cannot answer at the moment. Try again later.");
+    server.restart();
+    let (_, first) = world.connect_as("alpha", "alice", "cookie");
+    assert_eq!(first["data"]["user"]["$id"], "alice", "the server came back: {first}");
+}
+
+#[test]
+fn an_installation_on_postgresql_is_read_as_appwrite_reads_it() {
+    let server = PostgresServer::start();
+    server.load("production", &dump("appwrite-main.postgres.sql"));
+    server.query(
+        "production",
+        "CREATE ROLE reader LOGIN; GRANT USAGE ON SCHEMA appwrite TO reader; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA appwrite TO reader",
+    );
+    let installation =
+        Installation { adapter: "postgresql", port: server.port(), schema: "production", user: "reader" };
+    let world = World::new(&installation, &[]);
+    let told = world.node.wait_for_log("found the Appwrite installation");
+    assert_eq!(told["appwrite"], "newer than 1.9", "{told}");
+    world.everybody_hears_what_appwrite_says();
+    world.nobody_gains_what_is_not_theirs();
+    world.the_console_is_for_its_members();
+    world.origins_follow_platforms_and_rules();
+}
