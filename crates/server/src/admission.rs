@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use realtime_core::command::Hello;
 use realtime_core::effect;
@@ -32,7 +32,13 @@ pub struct Admission {
     directory: Arc<dyn Directory>,
     connects: Option<Mutex<Keyed<Visit>>>,
     failures: Option<Mutex<Keyed<Network>>>,
+    outage: Duration,
 }
+
+/// The pause before a directory that could not answer is asked again; it doubles with each attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Addresses whose limits are remembered, at most.
 const MAX_ADDRESSES: usize = 200_000;
@@ -44,10 +50,11 @@ impl fmt::Debug for Admission {
 }
 
 impl Admission {
-    /// A door in front of a directory.
-    pub fn new(directory: Arc<dyn Directory>, limits: AddressLimits) -> Self {
+    /// A door in front of a directory, which bears outages of the directory for this long.
+    pub fn new(directory: Arc<dyn Directory>, limits: AddressLimits, outage: Duration) -> Self {
         Self {
             directory,
+            outage,
             connects: limits.connects.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
             failures: limits.failures.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
         }
@@ -109,12 +116,23 @@ impl Admission {
         found.map_err(|error| refusal_of(error, "verify a credential"))
     }
 
-    /// Reads a user again, past every cache.
+    /// Reads a user again, past every cache. While the directory cannot answer it is asked again, for as long as an
+    /// outage is borne: the user keeps who it is, and its events wait.
     pub async fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {
-        self.directory
-            .refresh(project, user)
-            .await
-            .map_err(|error| refusal_of(error, "read a user's roles again"))
+        let give_up = Instant::now() + self.outage;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.directory.refresh(project, user).await {
+                Err(error @ DirectoryError::Unavailable { .. }) if Instant::now() + pause < give_up => {
+                    if pause == FIRST_PAUSE {
+                        warn!(%error, %project, %user, "cannot read a user's roles again; its events wait");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                found => return found.map_err(|error| refusal_of(error, "read a user's roles again")),
+            }
+        }
     }
 
     /// Finds out for which project a backend may publish.

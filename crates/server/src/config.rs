@@ -101,6 +101,8 @@ pub struct Users {
     pub trusted_projects: Vec<ProjectId>,
     /// Pools whose projects share tables.
     pub shared_tables: Vec<String>,
+    /// How long the directory may be away while a user's roles are read again.
+    pub outage: Duration,
 }
 
 /// JWTs of backends with users of their own.
@@ -234,6 +236,7 @@ impl Config {
                 admin_needs_membership: read.switch("users.admin_needs_membership")?,
                 trusted_projects: read.list("origin.trusted_projects").iter().map(ProjectId::new).collect(),
                 shared_tables: read.list("database.shared_tables"),
+                outage: read.duration("users.outage")?,
             },
             jwt: Jwt {
                 hs256_secret: Secret::new(read.text("jwt.hs256_secret")),
@@ -262,6 +265,7 @@ impl Config {
             shards: self.shards,
             engine: self.engine.clone(),
             addresses: self.addresses,
+            outage: self.users.outage,
             trusted_headers: self.trusted_headers.clone(),
             codec: Arc::new(Appwrite { masking: self.masking, queries: self.engine.queries }),
             max_message: self.max_message,

@@ -38,6 +38,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// Limits by address.
     pub addresses: AddressLimits,
+    /// How long the directory may be away while a user's roles are read again.
+    pub outage: Duration,
     /// Headers that name the client's address when a proxy is in front, first match wins.
     pub trusted_headers: Vec<HeaderName>,
     /// How conversations are spelled.
@@ -97,7 +99,7 @@ impl Node {
         let listen = |source| StartError::Listen { address: settings.listen, source };
         let listener = listener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let admission = Arc::new(Admission::new(directory, settings.addresses));
+        let admission = Arc::new(Admission::new(directory, settings.addresses, settings.outage));
         let health = Health::new(Arc::clone(&bus));
         let (stop_accepting, accepting_stopped) = watch::channel(false);
         let site = Arc::new(Site {

@@ -369,6 +369,13 @@ pub static SETTINGS: &[Setting] = &[
         "Whether `mode=admin` needs membership of the team that owns the project. Appwrite lets every console user in.",
     ),
     setting(
+        "users.outage",
+        &["REALTIME_USERS_OUTAGE"],
+        "30s",
+        Kind::Duration,
+        "How long the database may be away while a user's roles are read again. The user's events wait so long; then its connections are closed with a code that says to come back.",
+    ),
+    setting(
         "jwt.hs256_secret",
         &["REALTIME_JWT_HS256_SECRET"],
         "",

@@ -77,6 +77,7 @@ fn signed(header: &Value, claims: &Value, key: &str) -> String {
 }
 
 /// Beside which database a server runs.
+#[derive(Clone, Copy)]
 struct Installation<'a> {
     adapter: &'a str,
     port: u16,
@@ -301,6 +302,180 @@ impl World {
         let others = self.connect("alpha", "", &[("origin", "https://beta9.custom.example.net")]).next();
         assert_eq!(others["type"], "error", "{others}");
     }
+}
+
+/// The `alpha` of Appwrite 1.9.6 on a MariaDB that the test may change.
+struct Live {
+    server: MariadbServer,
+    world: World,
+}
+
+impl Live {
+    fn new(more: &[(&str, &str)]) -> Self {
+        let server = MariadbServer::start();
+        server.load("appwrite", &dump("appwrite-1.9.6.mariadb.sql"));
+        let installation =
+            Installation { adapter: "mariadb", port: server.port(), schema: "appwrite", user: "root" };
+        let world = World::new(&installation, more);
+        Self { server, world }
+    }
+
+    /// A client of alpha who listens to everything that the test publishes.
+    fn connect(&self, session: &str) -> Client {
+        let cookie = format!("a_session_alpha={}", self.world.fixtures.token(&format!("alpha/{session}")));
+        let mut client = self.world.connect("alpha", "&channels[]=teams", &[("cookie", &cookie)]);
+        client.expect("connected");
+        client
+    }
+
+    /// Changes the database, then tells of it as Appwrite does.
+    fn change(&self, sql: &str, events: &[&str], roles: &[&str], user: Option<&str>, announced: bool) {
+        self.server.query(&format!("USE appwrite; {sql}"));
+        let id = events[0].split('.').rev().nth(1).unwrap();
+        let channel = if events[0].ends_with(".update") { "account" } else { "teams" };
+        let message = json!({
+            "project": "alpha", "roles": roles, "permissionsChanged": announced, "userId": user,
+            "data": {
+                "events": events, "channels": [channel],
+                "timestamp": "2026-08-21T10:15:30.123+00:00", "payload": { "$id": id }
+            }
+        });
+        self.world.redis.publish(&message.to_string());
+    }
+
+    /// Asserts that the client hears of what follows by exactly these of its former roles.
+    fn hears(&self, client: &mut Client, roles: &[&str]) {
+        for role in
+            ["user:alice", "team:red", "team:red/owner", "label:vip", "users/verified", "users/unverified"]
+        {
+            self.world.redis.publish(&event("alpha", role, role));
+        }
+        self.world.redis.publish(&event("alpha", "any", "fence"));
+        assert_eq!(client.ids_until("fence"), roles);
+    }
+}
+
+#[test]
+fn what_changes_in_appwrite_changes_what_live_connections_hear() {
+    let live = Live::new(&[]);
+    let mut main = live.connect("alice/main");
+    let mut phone = live.connect("alice/phone");
+    let mut bob = live.connect("bob/main");
+    let all = ["user:alice", "team:red", "team:red/owner", "label:vip", "users/verified"];
+    live.hears(&mut main, &all);
+
+    let events = ["users.alice.update", "users.*.update", "users.alice.update.labels"];
+    let labels = r#"UPDATE _1_users SET labels = '["beta"]' WHERE _uid = 'alice'"#;
+    live.change(labels, &events, &["user:alice"], Some("alice"), false);
+    live.hears(&mut main, &["user:alice", "team:red", "team:red/owner", "users/verified"]);
+
+    let events = ["users.alice.update", "users.*.update", "users.alice.update.emailVerification"];
+    let unverified = "UPDATE _1_users SET emailVerification = 0, phoneVerification = 0 WHERE _uid = 'alice'";
+    live.change(unverified, &events, &["user:alice"], Some("alice"), false);
+    live.hears(&mut main, &["user:alice", "team:red", "team:red/owner", "users/unverified"]);
+
+    let gone = "DELETE FROM _1_memberships WHERE _uid = 'm-alice-red'";
+    live.change(gone, &["teams.red.memberships.m-alice-red.delete"], &["team:red"], Some("alice"), true);
+    assert_eq!(
+        main.expect("event")["data"]["payload"]["$id"],
+        "m-alice-red",
+        "the removal reaches the member once"
+    );
+    live.hears(&mut main, &["user:alice", "users/unverified"]);
+
+    let session = live.world.fixtures.session_id("alpha/alice/phone").to_owned();
+    let ended = format!("DELETE FROM _1_sessions WHERE _uid = '{session}'");
+    let name = format!("users.alice.sessions.{session}.delete");
+    live.change(&ended, &[&name], &["user:alice"], Some("alice"), false);
+    assert_eq!(last_error(&mut phone), "The session has ended.");
+    assert_eq!(main.expect("event")["data"]["payload"]["$id"], session.as_str(), "the other session stays");
+
+    let events = ["users.alice.update", "users.*.update", "users.alice.update.status"];
+    let block = "UPDATE _1_users SET status = 0 WHERE _uid = 'alice'";
+    live.change(block, &events, &["user:alice"], Some("alice"), false);
+    assert_eq!(last_error(&mut main), "The current user has been blocked.");
+
+    live.change(
+        "DELETE FROM _1_users WHERE _uid = 'bob'",
+        &["users.bob.delete"],
+        &["user:bob"],
+        Some("bob"),
+        false,
+    );
+    assert_eq!(last_error(&mut bob), "The user no longer exists.");
+}
+
+/// The error that comes before a client is closed.
+fn last_error(client: &mut Client) -> String {
+    loop {
+        let message = client.next();
+        if message["type"] == "error" {
+            assert!(client.next()["close"].is_u64());
+            return text(&message["data"]["message"]);
+        }
+    }
+}
+
+#[test]
+fn an_outage_of_the_database_makes_events_wait_and_nobody_a_guest() {
+    let mut live = Live::new(&[]);
+    let mut client = live.connect("alice/main");
+    live.server.kill();
+    let told = r#"{"project":"alpha","roles":["user:alice"],"permissionsChanged":true,"userId":"alice","data":{"events":["users.alice.update"],"channels":["account"],"timestamp":"","payload":{}}}"#;
+    live.world.redis.publish(told);
+    live.world.node.wait_for_log("its events wait");
+    live.world.redis.publish(&event("alpha", "guests", "for guests"));
+    live.world.redis.publish(&event("alpha", "team:red", "for the team"));
+    live.server.restart();
+    live.hears(
+        &mut client,
+        &["for the team", "user:alice", "team:red", "team:red/owner", "label:vip", "users/verified"],
+    );
+}
+
+#[test]
+fn an_outage_that_lasts_closes_those_whose_roles_are_in_doubt_with_a_code_to_come_back() {
+    let mut live = Live::new(&[("REALTIME_USERS_OUTAGE", "300ms"), ("REALTIME_DATABASE_TIMEOUT", "1s")]);
+    let (mut alice, mut bob) = (live.connect("alice/main"), live.connect("bob/main"));
+    live.server.kill();
+    let told = r#"{"project":"alpha","roles":["user:alice"],"permissionsChanged":true,"userId":"alice","data":{"events":["users.alice.update"],"channels":["account"],"timestamp":"","payload":{}}}"#;
+    live.world.redis.publish(told);
+    let error = alice.expect("error");
+    assert_eq!(error["data"]["message"], "The directory cannot answer at the moment. Try again later.");
+    assert_eq!(alice.next(), json!({ "close": 1013 }));
+    live.world.redis.publish(&event("alpha", "user:bob", "for bob"));
+    assert_eq!(bob.expect("event")["data"]["payload"]["$id"], "for bob", "nobody else is touched");
+}
+
+#[test]
+fn a_wrong_key_missing_tables_and_a_wrong_password_are_told_with_what_to_do() {
+    let server = MariadbServer::start();
+    server.load("appwrite", &dump("appwrite-1.9.6.mariadb.sql"));
+    server.query("CREATE DATABASE empty; CREATE USER stranger@'%' IDENTIFIED BY 'p4ss'");
+    let installation =
+        Installation { adapter: "mariadb", port: server.port(), schema: "appwrite", user: "root" };
+
+    let world = World::new(&installation, &[("_APP_OPENSSL_KEY_V1", "a wrong key")]);
+    let cookie = format!("a_session_alpha={}", world.fixtures.token("alpha/alice/main"));
+    let first = world.connect("alpha", "", &[("cookie", &cookie)]).expect("connected");
+    assert_eq!(first["data"]["user"], Value::Null, "a secret that cannot be opened proves nothing");
+    world.node.wait_for_log("_APP_OPENSSL_KEY_V1");
+
+    server.query("USE appwrite; DROP TABLE _1_targets; ALTER TABLE _1_users DROP COLUMN mfa; ALTER TABLE _1_users ADD COLUMN novel INT");
+    let world = World::new(&installation, &[]);
+    let (_, first) = world.connect_as("alpha", "alice", "cookie");
+    assert_eq!(first["data"]["user"]["$id"], "alice", "half a migration: {first}");
+
+    server.query("DROP DATABASE appwrite");
+    let world = World::start(&Installation { schema: "empty", ..installation }, &[]);
+    let told = world.node.wait_for_log("there is no table _console_projects");
+    assert!(told.to_string().contains("_APP_DB_SCHEMA"), "{told}");
+    assert_eq!(world.connect("alpha", "", &[]).expect("error")["data"]["code"], 503);
+
+    let world =
+        World::start(&Installation { user: "stranger", ..installation }, &[("_APP_DB_PASS", "wr0ng")]);
+    let told = world.node.wait_for_log("Access denied");
+    assert!(told.to_string().contains("_APP_DB_PASS") && !world.node.log().contains("wr0ng"), "{told}");
 }
 
 #[test]
