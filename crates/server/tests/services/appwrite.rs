@@ -447,6 +447,92 @@ fn an_outage_that_lasts_closes_those_whose_roles_are_in_doubt_with_a_code_to_com
     assert_eq!(bob.expect("event")["data"]["payload"]["$id"], "for bob", "nobody else is touched");
 }
 
+/// The page that lists every statement, and what of a statement stands there: no values, no number of a project.
+fn statements_page() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/appwrite-database.md"))
+        .unwrap()
+}
+
+#[test]
+fn every_statement_on_mariadb_is_documented_and_uses_an_index() {
+    let live = Live::new(&[("REALTIME_CACHE_PROJECTS", "0s")]);
+    live.server.query("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON");
+    let token = live.world.fixtures.token("alpha/alice/main");
+    let cookie = format!("a_session_alpha={token}");
+    let key = live.world.fixtures.credentials["devKeys"]["alpha/valid"].as_str().unwrap();
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("origin", "https://alpha.custom.example.net"),
+        ("x-appwrite-dev-key", key),
+    ];
+    let mut client = live.world.connect("alpha", "", &headers);
+    client.expect("connected");
+    live.change("DO 0", &["users.alice.update"], &["user:alice"], Some("alice"), true);
+    live.hears(&mut client, &["user:alice", "team:red", "team:red/owner", "label:vip", "users/verified"]);
+    live.server.query("SET GLOBAL general_log = OFF");
+    let log = live.server.query(
+        "SELECT DISTINCT CONVERT(argument USING utf8mb4) FROM mysql.general_log \
+         WHERE command_type = 'Execute' AND argument LIKE '%FROM `appwrite`%'",
+    );
+    let page = statements_page();
+    let statements: Vec<&str> = log.lines().skip(1).collect();
+    assert!(statements.len() >= 8, "{statements:#?}");
+    for statement in statements {
+        let plan = live.server.query(&format!("EXPLAIN FORMAT=JSON {statement}"));
+        assert!(plan.contains(r#""key": ""#), "no index for {statement}: {plan}");
+        assert!(!plan.contains(r#""access_type": "ALL""#), "a scan for {statement}: {plan}");
+        let (table, filter) = table_and_filter(statement);
+        let row = format!("| `{table}` | `{filter}` |");
+        assert!(page.contains(&row), "docs/appwrite-database.md lacks {row}");
+    }
+}
+
+#[test]
+fn every_statement_on_postgresql_uses_an_index() {
+    let server = PostgresServer::start();
+    server.load("production", &dump("appwrite-main.postgres.sql"));
+    let installation =
+        Installation { adapter: "postgresql", port: server.port(), schema: "production", user: "postgres" };
+    let world = World::new(&installation, &[("REALTIME_CACHE_PROJECTS", "0s")]);
+    let cookie = format!("a_session_alpha={}", world.fixtures.token("alpha/alice/main"));
+    let key = world.fixtures.credentials["devKeys"]["alpha/valid"].as_str().unwrap();
+    let headers = [
+        ("cookie", cookie.as_str()),
+        ("origin", "https://alpha.custom.example.net"),
+        ("x-appwrite-dev-key", key),
+    ];
+    world.connect("alpha", "", &headers).expect("connected");
+    let statements = server.log_lines("execute sqlx_s_");
+    let statements: BTreeSet<&str> = statements
+        .iter()
+        .filter_map(|line| line.split_once(": SELECT "))
+        .map(|(_, statement)| statement)
+        .filter(|statement| statement.contains("FROM \"appwrite\""))
+        .collect();
+    assert!(statements.len() >= 7, "{statements:#?}");
+    for statement in statements {
+        let parameters = (1..9).filter(|number| statement.contains(&format!("${number}"))).count();
+        let values = vec!["'x'"; parameters].join(", ");
+        let plan = server.query(
+            "production",
+            &format!(
+                "SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan; \
+                 PREPARE s AS SELECT {statement}; EXPLAIN EXECUTE s({values})"
+            ),
+        );
+        assert!(plan.contains("Index") && !plan.contains("Seq Scan"), "{statement}: {plan}");
+    }
+}
+
+/// `_1_users` and `_uid`, of a statement that reads that table by that column.
+fn table_and_filter(statement: &str) -> (String, String) {
+    let (_, rest) = statement.split_once("FROM `appwrite`.`").unwrap();
+    let (table, rest) = rest.split_once("` WHERE ").unwrap();
+    let (filter, _) = rest.split_once(" ORDER BY").unwrap();
+    let columns: Vec<&str> = filter.split(" AND ").map(|term| term.split('`').nth(1).unwrap()).collect();
+    (table.replace("_1_", "_N_"), columns.join("`, `"))
+}
+
 #[test]
 fn a_wrong_key_missing_tables_and_a_wrong_password_are_told_with_what_to_do() {
     let server = MariadbServer::start();

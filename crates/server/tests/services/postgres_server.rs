@@ -11,7 +11,7 @@ use crate::redis_server::free_port;
 /// A running PostgreSQL.
 pub(crate) struct PostgresServer {
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     port: u16,
 }
 
@@ -32,7 +32,7 @@ impl PostgresServer {
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = free_port();
         let child = run(folder.path(), port);
-        let server = Self { child, _folder: folder, port };
+        let server = Self { child, folder, port };
         let deadline = Instant::now() + PATIENCE;
         while !server
             .client("postgres")
@@ -70,6 +70,12 @@ impl PostgresServer {
         String::from_utf8(done.stdout).expect("text")
     }
 
+    /// The lines of the server's log that say this.
+    pub(crate) fn log_lines(&self, said: &str) -> Vec<String> {
+        let log = std::fs::read_to_string(self.folder.path().join("log")).expect("there is a log");
+        log.lines().filter(|line| line.contains(said)).map(str::to_owned).collect()
+    }
+
     fn client(&self, database: &str) -> Command {
         let mut client = Command::new("psql");
         client
@@ -94,8 +100,9 @@ fn run(folder: &Path, port: u16) -> Child {
         .args(["-p", &port.to_string(), "-h", "127.0.0.1", "-k"])
         .arg(folder)
         .args(["-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "shared_buffers=32MB"])
+        .args(["-c", "log_statement=all"])
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(File::create(folder.join("log")).expect("a log"))
         .spawn()
         .expect("postgres starts")
 }
