@@ -1,4 +1,5 @@
-//! The server beside the real services of an Appwrite installation, each started by the test on a port of its own.
+//! The server with real clients, and beside the real services of an Appwrite installation, each started by the test on
+//! a port of its own.
 
 #![expect(
     clippy::unwrap_used,
@@ -10,6 +11,8 @@
 
 #[path = "services/appwrite.rs"]
 mod appwrite;
+#[path = "services/clients.rs"]
+mod clients;
 #[path = "services/mariadb_server.rs"]
 mod mariadb_server;
 #[path = "services/node.rs"]

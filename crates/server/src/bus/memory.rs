@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use realtime_protocol::appwrite::envelope;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tracing::warn;
 
 use super::{Bus, BusError, BusFuture, NodeInbox};
@@ -16,8 +16,16 @@ const CAPACITY: usize = 4_096;
 /// A queue of envelopes with one reader.
 #[derive(Debug)]
 pub struct Memory {
-    sender: mpsc::Sender<Bytes>,
-    receiver: Mutex<mpsc::Receiver<Bytes>>,
+    sender: mpsc::Sender<Published>,
+    receiver: Mutex<mpsc::Receiver<Published>>,
+}
+
+/// An envelope on its way.
+#[derive(Debug)]
+struct Published {
+    envelope: Bytes,
+    /// Told when every shard has it: what was acknowledged is delivered even if the node is told to stop right after.
+    posted: oneshot::Sender<()>,
 }
 
 impl Default for Memory {
@@ -35,11 +43,13 @@ impl Bus for Memory {
     fn run(&self, node: NodeInbox) -> BusFuture<'_, Infallible> {
         Box::pin(async move {
             let mut receiver = self.receiver.lock().await;
-            while let Some(envelope) = receiver.recv().await {
+            while let Some(Published { envelope, posted }) = receiver.recv().await {
                 match envelope::decode(&envelope) {
                     Ok(event) => node.event(Arc::new(event)).await,
                     Err(error) => warn!(%error, bus = self.name(), "skipped a message that is not an event"),
                 }
+                // Whoever published may have gone meanwhile.
+                let _ = posted.send(());
             }
             Err(BusError::Stopped { bus: self.name() })
         })
@@ -47,7 +57,10 @@ impl Bus for Memory {
 
     fn publish(&self, envelope: Bytes) -> BusFuture<'_, ()> {
         Box::pin(async move {
-            self.sender.send(envelope).await.map_err(|_| BusError::Stopped { bus: self.name() })
+            let stopped = || BusError::Stopped { bus: self.name() };
+            let (posted, is_posted) = oneshot::channel();
+            self.sender.send(Published { envelope, posted }).await.map_err(|_| stopped())?;
+            is_posted.await.map_err(|_| stopped())
         })
     }
 }

@@ -1,7 +1,6 @@
 //! The `realtime` binary as a server of its own: started on a free port, its log read, killed when the test ends.
 
-use std::collections::VecDeque;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -46,11 +45,11 @@ impl Node {
     /// Starts `realtime serve` with these arguments and nothing else from the environment, and waits until it listens.
     pub(crate) fn start(data_dir: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_realtime"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--drain", "10ms"])
-            .args(["--log-format", "json", "--limits-enabled", "false", "--data-dir"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--shards", "2", "--log-format", "json", "--data-dir"])
             .arg(data_dir)
             .args(arguments)
             .env_clear()
+            .envs([("REALTIME_DRAIN", "10ms"), ("REALTIME_LIMITS_ENABLED", "false")])
             .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
@@ -69,6 +68,11 @@ impl Node {
         let started = node.wait_for_log("server started");
         node.address = started["address"].as_str().expect("it names its address").to_owned();
         node
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// Waits until a line of the log says this.
@@ -140,7 +144,30 @@ impl Node {
         let stream = TcpStream::connect(&self.address).expect("it listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let (socket, _) = tungstenite::client(request, stream).expect("it upgrades");
-        Client { socket, waiting: VecDeque::new() }
+        Client(Link::WebSocket(Box::new(socket)))
+    }
+
+    /// Opens a stream of server-sent events.
+    pub(crate) fn stream(&self, query: &str, headers: &[(&str, &str)]) -> Client {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut head =
+            format!("GET /v1/realtime?{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).expect("it listens");
+        let mut lines = BufReader::new(stream);
+        let mut status = String::new();
+        lines.read_line(&mut status).expect("it answers");
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        Client(Link::EventStream(lines))
+    }
+
+    /// Tells it to stop, as an operator does, and waits until it has.
+    pub(crate) fn stop(&mut self) {
+        let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(told.success() && self.child.wait().expect("a child").success());
     }
 }
 
@@ -152,30 +179,38 @@ impl Drop for Node {
 }
 
 /// A client of a server.
-pub(crate) struct Client {
-    socket: WebSocket<TcpStream>,
-    waiting: VecDeque<Value>,
+pub(crate) struct Client(Link);
+
+enum Link {
+    WebSocket(Box<WebSocket<TcpStream>>),
+    EventStream(BufReader<TcpStream>),
 }
 
 impl Client {
     /// The next message; a close is `{"close": code}`.
     pub(crate) fn next(&mut self) -> Value {
-        if let Some(message) = self.waiting.pop_front() {
-            return message;
-        }
+        self.next_unless_cut_off().expect("the link is there")
+    }
+
+    /// The same; `None` if the link was cut without a close.
+    pub(crate) fn next_unless_cut_off(&mut self) -> Option<Value> {
         loop {
-            match self.socket.read().expect("something is said") {
-                Message::Text(text) => {
-                    let message: Value = serde_json::from_str(&text).expect("a message is JSON");
-                    // A sign of life that nobody asked for.
-                    if message["type"] != "pong" {
-                        return message;
+            let message = match &mut self.0 {
+                Link::WebSocket(socket) => match socket.read().ok()? {
+                    Message::Text(text) => serde_json::from_str(&text).expect("a message is JSON"),
+                    Message::Close(frame) => {
+                        return Some(json!({ "close": frame.map_or(1005, |frame| u16::from(frame.code)) }));
                     }
-                }
-                Message::Close(frame) => {
-                    return json!({ "close": frame.map_or(1005, |frame| u16::from(frame.code)) });
-                }
-                Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => {}
+                    Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_) => continue,
+                },
+                Link::EventStream(lines) => match next_of(lines)? {
+                    (Some(name), data) if name == "close" => return Some(json!({ "close": data["code"] })),
+                    (_, data) => data,
+                },
+            };
+            // A sign of life that nobody asked for.
+            if message["type"] != "pong" {
+                return Some(message);
             }
         }
     }
@@ -189,7 +224,8 @@ impl Client {
 
     /// Sends a message.
     pub(crate) fn say(&mut self, message: &Value) {
-        self.socket.send(Message::text(message.to_string())).expect("it is listening");
+        let Link::WebSocket(socket) = &mut self.0 else { panic!("an event stream only listens") };
+        socket.send(Message::text(message.to_string())).expect("it is listening");
     }
 
     /// The ids of the payloads that come before the one called `fence`.
@@ -202,6 +238,31 @@ impl Client {
                 Some(id) => ids.push(id.to_owned()),
                 None => panic!("no $id in {event}"),
             }
+        }
+    }
+}
+
+/// The name and the data of the next event of a stream. The body is chunked, and each message in lines of its own.
+fn next_of(lines: &mut BufReader<TcpStream>) -> Option<(Option<String>, Value)> {
+    let mut name = None;
+    loop {
+        let mut line = String::new();
+        lines.read_line(&mut line).ok().filter(|length| *length > 0)?;
+        if let Some(event) = line.strip_prefix("event: ") {
+            name = Some(event.trim().to_owned());
+        }
+        // What every receiver shares and what is its own come in chunks of their own, so a message may span them.
+        if let Some(data) = line.strip_prefix("data: ") {
+            let mut text = data.trim_end().to_owned();
+            while serde_json::from_str::<Value>(&text).is_err() {
+                let mut more = String::new();
+                lines.read_line(&mut more).ok().filter(|length| *length > 0)?;
+                let is_size = u64::from_str_radix(more.trim(), 16).is_ok() && more.ends_with("\r\n");
+                if !is_size {
+                    text.push_str(more.trim_end_matches(['\r', '\n']));
+                }
+            }
+            return Some((name, serde_json::from_str(&text).expect("it was checked")));
         }
     }
 }
