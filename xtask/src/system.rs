@@ -37,11 +37,14 @@ pub(crate) fn chromium(root: &Path) -> Result<String, String> {
 }
 
 /// The services that tests start for themselves, each with the program that is looked for and its package.
-const SERVICES: [(&str, &str); 4] = [
+const SERVICES: [(&str, &str); 7] = [
     ("redis-server", "redis-server"),
     ("openssl", "openssl"),
     ("mariadbd", "mariadb-server"),
     ("postgres", "postgresql"),
+    ("nginx", "nginx-light"),
+    ("caddy", "caddy"),
+    ("haproxy", "haproxy"),
 ];
 
 /// The services that tests start for themselves.

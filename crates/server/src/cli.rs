@@ -5,6 +5,7 @@ mod dev;
 mod entity;
 mod event;
 mod explain;
+mod health;
 mod key;
 mod listen;
 mod platform;
@@ -52,6 +53,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { command: listen::command, run: listen::run },
     Subcommand { command: explain::command, run: explain::run },
     Subcommand { command: check::command, run: check::run },
+    Subcommand { command: health::command, run: health::run },
     Subcommand { command: project::command, run: project::run },
     Subcommand { command: user::command, run: user::run },
     Subcommand { command: team::command, run: team::run },
@@ -63,7 +65,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
 
 /// Does what the command line says.
 pub fn run() -> ExitCode {
-    let matches = command().get_matches();
+    let matches = match std::env::args_os().len() {
+        // Appwrite's compose file names the program alone.
+        0 | 1 if is_beside_appwrite() => command().get_matches_from(["realtime", "serve"]),
+        _ => command().get_matches(),
+    };
     let Some((name, matches)) = matches.subcommand() else { return ExitCode::from(2) };
     let Some(subcommand) = SUBCOMMANDS.iter().find(|subcommand| (subcommand.command)().get_name() == name)
     else {
@@ -76,6 +82,13 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whether the environment is that of a service of an Appwrite installation.
+fn is_beside_appwrite() -> bool {
+    ["_APP_DB_HOST", "_APP_REDIS_HOST"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The whole command line.

@@ -189,6 +189,7 @@ impl Config {
             (_, true) => Masking::Appwrite,
             (_, false) => Masking::Faults,
         };
+        let database = read.database()?;
         let engine = EngineSettings {
             messages: per_minute("limits.messages_per_minute")?,
             subscriptions: read.number("limits.subscriptions")?,
@@ -204,7 +205,11 @@ impl Config {
                 hosts: read.hosts("origin.hosts")?,
                 schemes: read.list("origin.schemes"),
             },
-            check_console_origin: read.switch("origin.check_console")?,
+            check_console_origin: match read.choice("origin.check_console")? {
+                "true" => true,
+                "false" => false,
+                _ => database.is_none() || read.is_said("origin.hosts"),
+            },
             region: read.text("region").to_owned(),
             ..EngineSettings::default()
         };
@@ -229,7 +234,7 @@ impl Config {
             max_body: read.number("publish.body_bytes")?,
             legacy_channels: read.switch("publish.legacy_channels")?,
             drain: read.duration("drain")?,
-            database: read.database()?,
+            database,
             redis: read.redis()?,
             users: Users {
                 refuse_blocked: read.switch("users.refuse_blocked")?,
@@ -286,6 +291,10 @@ impl Config {
 struct Reader<'a>(&'a Layers);
 
 impl<'a> Reader<'a> {
+    fn is_said(&self, key: &'static str) -> bool {
+        *self.0.get(key).1 != Source::Default
+    }
+
     fn text(&self, key: &'static str) -> &'a str {
         self.0.get(key).0
     }
@@ -527,6 +536,39 @@ mod tests {
         for key in ["limits.open_timeout", "limits.head_timeout", "heartbeat"] {
             assert!(with(key, "0s").unwrap_err().to_string().contains("at least"), "{key}");
         }
+    }
+
+    #[test]
+    fn the_console_of_an_installation_is_checked_only_if_it_is_known_where_it_is() {
+        let with = |variables: &'static [(&str, &str)]| {
+            let find =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            Config::resolve(&Layers::defaults().with_environment(|name| find(name).map(str::to_owned)))
+                .unwrap()
+        };
+        assert!(with(&[]).engine.check_console_origin);
+        assert!(!with(&[("_APP_DB_HOST", "mariadb")]).engine.check_console_origin);
+        assert!(
+            with(&[("_APP_DB_HOST", "mariadb"), ("_APP_DOMAIN", "a.example")]).engine.check_console_origin
+        );
+    }
+
+    #[test]
+    fn an_installations_database_is_told_by_its_adapter_or_its_port() {
+        let with = |variables: &'static [(&str, &str)]| {
+            let find =
+                |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            Config::resolve(&Layers::defaults().with_environment(|name| find(name).map(str::to_owned)))
+        };
+        let engine = |variables| with(variables).unwrap().database.map(|database| database.engine);
+        assert_eq!(engine(&[]), None);
+        assert_eq!(engine(&[("_APP_DB_HOST", "db")]), Some(Engine::Mariadb));
+        assert_eq!(engine(&[("_APP_DB_HOST", "db"), ("_APP_DB_PORT", "5432")]), Some(Engine::Postgres));
+        assert_eq!(engine(&[("_APP_DB_ADAPTER", "postgresql")]), Some(Engine::Postgres));
+        let by_name = with(&[("_APP_DB_ADAPTER", "mysql")]).unwrap().database.unwrap().settings;
+        assert_eq!((by_name.host.as_str(), by_name.port), ("mariadb", 3306));
+        let mongodb = with(&[("_APP_DB_HOST", "db"), ("_APP_DB_PORT", "27017")]).unwrap_err().to_string();
+        assert!(mongodb.contains("MongoDB cannot be read yet"), "{mongodb}");
     }
 
     #[test]

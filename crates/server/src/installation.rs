@@ -6,11 +6,11 @@ use std::time::Duration;
 use tracing::{debug, error, info};
 
 use crate::config::{Config, Database, Engine};
-use crate::directory::Directory;
 use crate::directory::appwrite::Appwrite;
 use crate::directory::appwrite_jwt::AppwriteJwt;
 use crate::directory::mariadb::Mariadb;
 use crate::directory::postgres::Postgres;
+use crate::directory::{Directory, DirectoryError};
 use crate::embedded::{EmbeddedError, appwrite_settings, cached};
 
 /// How often a database is looked for that is not there yet: Appwrite may still be installing.
@@ -28,6 +28,29 @@ pub enum InstallationError {
     /// Settings that the embedded database knows too.
     #[error(transparent)]
     Settings(#[from] EmbeddedError),
+    /// The database.
+    #[error(transparent)]
+    Database(DirectoryError),
+}
+
+fn open(config: &Config, database: &Database) -> Result<Appwrite, InstallationError> {
+    let key = &config.secret;
+    if key.expose().is_empty() {
+        return Err(InstallationError::NoKey);
+    }
+    let settings = appwrite_settings(config, AppwriteJwt::new(key.clone()))?;
+    Ok(match database.engine {
+        Engine::Mariadb => Appwrite::mariadb(Mariadb::new(&database.settings), key, settings),
+        Engine::Postgres => Appwrite::postgres(Postgres::new(&database.settings), key, settings),
+    })
+}
+
+/// Looks once whether the installation can be read.
+///
+/// # Errors
+/// What keeps it from being read, and what to do.
+pub async fn check(config: &Config, database: &Database) -> Result<(), InstallationError> {
+    open(config, database)?.detect().await.map(drop).map_err(InstallationError::Database)
 }
 
 /// The directory of an installation. Its database is looked for in the background; until it is found, clients are told
@@ -36,15 +59,7 @@ pub enum InstallationError {
 /// # Errors
 /// Settings that cannot work. A database that cannot be reached is none.
 pub fn directory(config: &Config, database: &Database) -> Result<Arc<dyn Directory>, InstallationError> {
-    let key = &config.secret;
-    if key.expose().is_empty() {
-        return Err(InstallationError::NoKey);
-    }
-    let settings = appwrite_settings(config, AppwriteJwt::new(key.clone()))?;
-    let appwrite = Arc::new(match database.engine {
-        Engine::Mariadb => Appwrite::mariadb(Mariadb::new(&database.settings), key, settings),
-        Engine::Postgres => Appwrite::postgres(Postgres::new(&database.settings), key, settings),
-    });
+    let appwrite = Arc::new(open(config, database)?);
     tokio::spawn(look_for(Arc::clone(&appwrite)));
     Ok(cached(appwrite, config))
 }

@@ -19,6 +19,8 @@ mod mariadb_server;
 mod node;
 #[path = "services/postgres_server.rs"]
 mod postgres_server;
+#[path = "services/proxies.rs"]
+mod proxies;
 #[path = "services/redis.rs"]
 mod redis;
 #[path = "services/redis_server.rs"]

@@ -9,10 +9,12 @@ use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, complain, given, json_arg, layers, runtime, say, say_json, settings};
+use crate::bus::redis::Redis;
 use crate::config::Config;
 use crate::config::layer::{Layers, shown, unknown_variables};
 use crate::config::setting::SETTINGS;
 use crate::embedded::{Embedded, write_private};
+use crate::installation;
 
 pub(super) fn command() -> Command {
     settings(
@@ -46,6 +48,24 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
 /// What would keep a server from starting.
 async fn problems(config: &Config) -> Vec<String> {
     let mut problems = Vec::new();
+    match &config.database {
+        Some(database) => {
+            let found = installation::check(config, database).await;
+            problems.extend(found.err().map(|error| error.to_string()));
+        }
+        None => problems.extend(embedded_problems(config).await),
+    }
+    let redis = config.redis.as_ref().map(Redis::new);
+    problems.extend(redis.and_then(Result::err).map(|error| error.to_string()));
+    if let Err(error) = TcpListener::bind(config.listen) {
+        let address = config.listen;
+        problems.push(format!("cannot listen on {address}: {error}; choose another address with --listen"));
+    }
+    problems
+}
+
+async fn embedded_problems(config: &Config) -> Vec<String> {
+    let mut problems = Vec::new();
     match Embedded::open(config).await {
         Ok(embedded) => {
             if let Err(error) = try_to_write(&config.data_dir) {
@@ -58,10 +78,6 @@ async fn problems(config: &Config) -> Vec<String> {
             embedded.database.close().await;
         }
         Err(error) => problems.push(error.to_string()),
-    }
-    if let Err(error) = TcpListener::bind(config.listen) {
-        let address = config.listen;
-        problems.push(format!("cannot listen on {address}: {error}; choose another address with --listen"));
     }
     problems
 }

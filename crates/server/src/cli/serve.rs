@@ -12,6 +12,7 @@ use crate::bus::Bus;
 use crate::bus::memory::Memory;
 use crate::bus::redis::Redis;
 use crate::config::Config;
+use crate::config::layer::ignored_variables;
 use crate::embedded::Embedded;
 use crate::http::dev::Dev;
 use crate::installation;
@@ -30,6 +31,9 @@ pub(super) fn command() -> Command {
 pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     let config = config(matches)?;
     telemetry::start(&config.log);
+    for (variable, reason) in ignored_variables(|name| std::env::var(name).ok()) {
+        info!(variable, reason, "a variable of Appwrite's means nothing here");
+    }
     runtime()?.block_on(async {
         let told = Told::new()?;
         let bus: Arc<dyn Bus> = match &config.redis {

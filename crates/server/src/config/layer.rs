@@ -13,6 +13,45 @@ use super::setting::{self, Kind, SETTINGS, Setting};
 const HOSTS: &[(&str, &str)] =
     &[("_APP_DOMAIN", "localhost"), ("_APP_CONSOLE_DOMAIN", "localhost"), ("_APP_MIGRATION_HOST", "")];
 
+/// Variables of Appwrite's realtime service that mean nothing here, and why.
+pub const IGNORED: &[(&str, &str)] = &[
+    ("_APP_EDITION", "every edition is served alike"),
+    ("_APP_OPTIONS_ROUTER_PROTECTION", "realtime does not route"),
+    ("_APP_WORKER_PER_CORE", "there is one thread for each processor; see shards"),
+    ("_APP_CPU_NUM", "processors are counted; see shards"),
+    ("_APP_REALTIME_TAIL_RATE", "the console's live tail is not served yet"),
+    ("_APP_CONNECTIONS_DB_CONSOLE", "the database is the one of _APP_DB_HOST"),
+    ("_APP_CONNECTIONS_DB_PROJECT", "the database is the one of _APP_DB_HOST"),
+    ("_APP_CONNECTIONS_CACHE", "nothing is cached in Redis"),
+    ("_APP_CONNECTIONS_QUEUE", "no jobs are queued"),
+    ("_APP_CONNECTIONS_MAX", "see database.connections"),
+    ("_APP_CONNECTIONS_TIMEOUT", "see database.timeout"),
+    ("_APP_CONNECTIONS_QUEUE_STATS_USAGE", "no usage is reported"),
+    ("_APP_POOL_ADAPTER", "it is of PHP"),
+    ("_APP_CONSOLE_HOSTNAMES", "see origin.hosts"),
+    ("_APP_RULES_FORMAT", "custom domains are looked up by name"),
+    ("_APP_LOGGING_CONFIG", "logs go to standard error; see log.format"),
+    ("_APP_LOGGING_CONFIG_REALTIME", "logs go to standard error; see log.format"),
+    ("_APP_LOGGING_PROVIDER", "logs go to standard error; see log.format"),
+    ("_APP_LOGGING_SERVICE_IDENTIFIER", "logs go to standard error; see log.format"),
+    ("_APP_VERSION", "the log names the version of this server"),
+    ("_APP_TRACE_PROJECT_ID", "see log.level"),
+    ("_APP_TRACE_FUNCTION_ID", "see log.level"),
+    ("_APP_STATS_USAGE_QUEUE_NAME", "no usage is reported"),
+    ("_APP_USAGE_STATS", "no usage is reported"),
+    ("_APP_DB_ADAPTER_DOCUMENTSDB", "it holds no users"),
+    ("_APP_DB_HOST_DOCUMENTSDB", "it holds no users"),
+    ("_APP_DB_ADAPTER_VECTORSDB", "it holds no users"),
+    ("_APP_DB_HOST_VECTORSDB", "it holds no users"),
+];
+
+/// Those of [`IGNORED`] that are set, and why they mean nothing here.
+pub fn ignored_variables(
+    variable: impl Fn(&str) -> Option<String>,
+) -> impl Iterator<Item = (&'static str, &'static str)> {
+    IGNORED.iter().copied().filter(move |(name, _)| variable(name).is_some_and(|value| !is_unsaid(&value)))
+}
+
 /// Variables of single commands, and where the file is.
 const COMMAND_VARIABLES: &[&str] = &[
     "REALTIME_CONFIG",
@@ -236,6 +275,22 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_variable_is_both_read_and_ignored() {
+        let read = || SETTINGS.iter().flat_map(|setting| setting.env);
+        for (name, _) in IGNORED {
+            assert!(!read().any(|known| known == name), "{name}");
+            assert!(!HOSTS.iter().any(|(known, _)| known == name), "{name}");
+        }
+        let set = |name: &str| matches!(name, "_APP_EDITION" | "_APP_VERSION").then(|| "0".to_owned());
+        assert_eq!(ignored_variables(set).count(), 0, "0 counts as not set");
+        let set = |name: &str| (name == "_APP_WORKER_PER_CORE").then(|| "6".to_owned());
+        assert_eq!(
+            ignored_variables(set).map(|(name, _)| name).collect::<Vec<_>>(),
+            ["_APP_WORKER_PER_CORE"]
+        );
+    }
     use crate::config::Config;
 
     fn file(text: &str) -> tempfile::NamedTempFile {

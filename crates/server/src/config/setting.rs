@@ -237,9 +237,9 @@ pub static SETTINGS: &[Setting] = &[
     setting(
         "origin.check_console",
         &["REALTIME_ORIGIN_CHECK_CONSOLE"],
-        "true",
-        Kind::Switch,
-        "Check the origin of connections to the console project too. Appwrite does not.",
+        "auto",
+        Kind::Choice(&["auto", "true", "false"]),
+        "Check the origin of connections to the console project too, which Appwrite does not. `auto` does, but beside an Appwrite installation only if `origin.hosts` or _APP_DOMAIN says where the console is.",
     ),
     setting(
         "origin.trusted_projects",

@@ -135,33 +135,12 @@ impl Node {
 
     /// Opens a WebSocket.
     pub(crate) fn connect(&self, query: &str, headers: &[(&str, &str)]) -> Client {
-        let url = format!("ws://{}/v1/realtime?{query}", self.address);
-        let mut request = url.into_client_request().expect("a URL");
-        for (name, value) in headers {
-            let name: HeaderName = name.parse().expect("a name");
-            request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
-        }
-        let stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let (socket, _) = tungstenite::client(request, stream).expect("it upgrades");
-        Client(Link::WebSocket(Box::new(socket)))
+        Client::websocket(&self.address, query, headers)
     }
 
     /// Opens a stream of server-sent events.
     pub(crate) fn stream(&self, query: &str, headers: &[(&str, &str)]) -> Client {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        let mut head =
-            format!("GET /v1/realtime?{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n");
-        for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
-        }
-        stream.write_all(format!("{head}\r\n").as_bytes()).expect("it listens");
-        let mut lines = BufReader::new(stream);
-        let mut status = String::new();
-        lines.read_line(&mut status).expect("it answers");
-        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
-        Client(Link::EventStream(lines))
+        Client::event_stream(&self.address, query, headers)
     }
 
     /// Tells it to stop, as an operator does, and waits until it has.
@@ -187,6 +166,37 @@ enum Link {
 }
 
 impl Client {
+    /// Opens a WebSocket to a server, or to a proxy in front of it.
+    pub(crate) fn websocket(address: &str, query: &str, headers: &[(&str, &str)]) -> Client {
+        let url = format!("ws://{address}/v1/realtime?{query}");
+        let mut request = url.into_client_request().expect("a URL");
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a name");
+            request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        let stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let (socket, _) = tungstenite::client(request, stream).expect("it upgrades");
+        Client(Link::WebSocket(Box::new(socket)))
+    }
+
+    /// Opens a stream of server-sent events, likewise.
+    pub(crate) fn event_stream(address: &str, query: &str, headers: &[(&str, &str)]) -> Client {
+        let mut stream = TcpStream::connect(address).expect("it listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        let mut head =
+            format!("GET /v1/realtime?{query} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n");
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).expect("it listens");
+        let mut lines = BufReader::new(stream);
+        let mut status = String::new();
+        lines.read_line(&mut status).expect("it answers");
+        assert!(status.starts_with("HTTP/1.1 200"), "{status}");
+        Client(Link::EventStream(lines))
+    }
+
     /// The next message; a close is `{"close": code}`.
     pub(crate) fn next(&mut self) -> Value {
         self.next_unless_cut_off().expect("the link is there")
