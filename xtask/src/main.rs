@@ -11,6 +11,7 @@ mod direction;
 mod fuzz;
 mod process;
 mod sdk;
+mod static_binary;
 mod step;
 mod system;
 mod tidy;
@@ -31,6 +32,8 @@ Usage: cargo xtask <verb>
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
+  static [PROFILE]          The static binary of the container image (dist), tried in an empty file
+                            system if the user is root.
   help                      This text.
 ";
 
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
             .args(rest.iter().copied())
             .run(),
+        ["static"] => make_static(&root, "dist"),
+        ["static", profile] => make_static(&root, profile),
         ["fuzz", target] => fuzz::grow(&root, target, fuzz::DEFAULT_SECONDS),
         ["fuzz", target, "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::grow(&root, target, seconds),
@@ -67,6 +72,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn make_static(root: &Path, profile: &str) -> Result<(), String> {
+    let binary = static_binary::build(root, profile)?;
+    println!("{}", binary.display());
+    if system::is_root() { static_binary::check(&binary) } else { Ok(()) }
 }
 
 /// The repository: the folder above this crate.

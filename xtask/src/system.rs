@@ -64,6 +64,11 @@ fn is_there(program: &str) -> bool {
     folders.iter().any(|folder| folder.join(program).is_file())
 }
 
+/// Whether we may do everything.
+pub(crate) fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
 /// Installs Debian packages, if this machine has any and we may.
 fn install(root: &Path, packages: &[&str]) -> Result<(), String> {
     let names = packages.join(" ");
@@ -71,8 +76,7 @@ fn install(root: &Path, packages: &[&str]) -> Result<(), String> {
     if !process::answers("apt-get", &["--version"]) {
         return Err(advice("this machine has no apt-get"));
     }
-    let root_user =
-        Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0");
+    let root_user = is_root();
     if !root_user && !process::answers("sudo", &["-n", "true"]) {
         return Err(advice("neither root nor password-less sudo is available"));
     }

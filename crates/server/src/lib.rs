@@ -14,6 +14,7 @@ pub mod installation;
 mod listener;
 pub mod node;
 pub mod peer;
+mod self_test;
 pub mod shard;
 pub mod telemetry;
 pub mod transport;

@@ -21,6 +21,7 @@ use crate::http::health::Health;
 use crate::http::ingest::{self, Ingest};
 use crate::http::{self, Site};
 use crate::listener;
+use crate::self_test;
 use crate::shard::{self, Job, ShardInbox, ShardParts};
 use crate::transport;
 
@@ -86,7 +87,8 @@ pub struct Node {
     drain: Duration,
     stop_accepting: watch::Sender<bool>,
     stop_shards: watch::Sender<bool>,
-    bus: tokio::task::JoinHandle<()>,
+    /// Where events come from.
+    sources: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Node {
@@ -141,11 +143,21 @@ impl Node {
             threads.push(thread);
         }
         let shards: Arc<[ShardInbox]> = shards.into();
-        let bus = tokio::spawn(run_bus(bus, NodeInbox::new(Arc::clone(&shards))));
+        let inbox = NodeInbox::new(Arc::clone(&shards));
+        let sources = [tokio::spawn(run_bus(bus, inbox.clone())), tokio::spawn(self_test::run(inbox))];
         tokio::spawn(listener::run(listener, Arc::clone(&shards), accepting_stopped));
         health.set_ready(true);
         info!(%address, shards = shards.len(), version = env!("CARGO_PKG_VERSION"), "server started");
-        Ok(Self { address, shards, threads, health, drain: settings.drain, stop_accepting, stop_shards, bus })
+        Ok(Self {
+            address,
+            shards,
+            threads,
+            health,
+            drain: settings.drain,
+            stop_accepting,
+            stop_shards,
+            sources,
+        })
     }
 
     /// Where it listens.
@@ -169,7 +181,7 @@ impl Node {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        self.bus.abort();
+        self.sources.iter().for_each(tokio::task::JoinHandle::abort);
         self.stop_shards.send_replace(true);
         let ended = tokio::task::spawn_blocking(move || {
             self.threads.into_iter().map(JoinHandle::join).all(|ended| ended.is_ok())

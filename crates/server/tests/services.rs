@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a test may panic"
 )]
 
@@ -25,3 +26,5 @@ mod proxies;
 mod redis;
 #[path = "services/redis_server.rs"]
 mod redis_server;
+#[path = "services/ten_thousand.rs"]
+mod ten_thousand;

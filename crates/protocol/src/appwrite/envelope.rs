@@ -81,6 +81,14 @@ impl Object {
         }
     }
 
+    /// A constant object; `{}` if it is none.
+    pub fn of(text: &'static str) -> Self {
+        match serde_json::from_str::<serde_json::Map<_, _>>(text) {
+            Ok(_) => Self(Bytes::from_static(text.as_bytes())),
+            Err(_) => Self::empty(),
+        }
+    }
+
     /// `{}`.
     pub fn empty() -> Self {
         Self(Bytes::from_static(b"{}"))

@@ -16,7 +16,7 @@ const LEFT: &[(RangeInclusive<u32>, &str)] = &[
         70..=72,
         "made by Appwrite's API before anything is published: transactions, increments, hidden relations",
     ),
-    (94..=94, "the self-test channel comes with statistics"),
+    (94..=94, "made by the server by the clock; shown by a test of the running server with its clients"),
     (101..=125, "the console's live tail is not there yet"),
     (140..=140, "nothing remembers presences yet, so nothing forgets them"),
     (142..=150, "presence is not there yet"),

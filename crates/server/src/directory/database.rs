@@ -37,7 +37,8 @@ pub(super) const STATEMENTS: usize = 100;
 /// What a database that failed means for whoever asked.
 pub(super) fn unavailable(directory: &'static str, error: &sqlx::Error) -> DirectoryError {
     let advice = if matches!(error, sqlx::Error::PoolTimedOut) {
-        "every connection is busy or the database does not answer; look at its load, or raise database.connections"
+        "nothing answers at database.host and database.port (_APP_DB_HOST, _APP_DB_PORT), or every connection is busy: look \
+         at the load of the database, or raise database.connections"
     } else if matches!(error, sqlx::Error::Database(_)) {
         "check database.user, database.password and database.schema (_APP_DB_USER, _APP_DB_PASS, _APP_DB_SCHEMA) and \
          what that user may read"

@@ -138,7 +138,7 @@ impl World {
     }
 }
 
-fn event(project: &str, role: &str, id: &str) -> String {
+pub(crate) fn event(project: &str, role: &str, id: &str) -> String {
     json!({
         "project": project, "roles": [role], "permissionsChanged": false, "userId": null,
         "data": {
@@ -305,13 +305,41 @@ impl World {
 }
 
 /// The `alpha` of Appwrite 1.9.6 on a MariaDB that the test may change.
-struct Live {
-    server: MariadbServer,
+pub(crate) struct Live {
+    pub(crate) server: MariadbServer,
     world: World,
 }
 
 impl Live {
-    fn new(more: &[(&str, &str)]) -> Self {
+    /// The secret of a session such as `alpha/alice/main`.
+    pub(crate) fn secret_of(&self, session: &str) -> String {
+        text(&self.world.fixtures.credentials["sessions"][session]["secret"])
+    }
+
+    pub(crate) fn jwt(&self, claims: &Value) -> String {
+        self.world.fixtures.jwt(claims)
+    }
+
+    /// A client of alpha who shows this, before its first message is read.
+    pub(crate) fn connect_with(&self, headers: &[(&str, &str)]) -> Client {
+        self.world.connect("alpha", "&channels[]=teams", headers)
+    }
+
+    /// Publishes as Appwrite does.
+    pub(crate) fn publish(&self, message: &str) {
+        self.world.redis.publish(message);
+    }
+
+    /// Tells of an event that concerns a user.
+    pub(crate) fn tell(&self, name: &str, roles: &[&str], user: &str, announced: bool) {
+        let message = json!({
+            "project": "alpha", "roles": roles, "permissionsChanged": announced, "userId": user,
+            "data": { "events": [name], "channels": ["account"], "timestamp": "", "payload": { "$id": "x" } }
+        });
+        self.publish(&message.to_string());
+    }
+
+    pub(crate) fn new(more: &[(&str, &str)]) -> Self {
         let server = MariadbServer::start();
         server.load("appwrite", &dump("appwrite-1.9.6.mariadb.sql"));
         let installation =

@@ -295,6 +295,27 @@ fn an_event_sent_twice_with_one_idempotency_key_is_delivered_once() {
 }
 
 #[test]
+fn a_guest_of_the_console_sees_the_test_event_if_its_queries_hold() {
+    let world = World::new(&[]);
+    let connect = |value: &str| {
+        let query = json!({ "method": "equal", "attribute": "response", "values": [value] }).to_string();
+        let query: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let mut client =
+            world.node.connect(&format!("project=console&channels[]=tests&tests[0][]={query}"), &[]);
+        client.expect("connected");
+        client
+    };
+    let (mut met, mut unmet) = (connect("WS:/v1/realtime:passed"), connect("failed"));
+    let event = met.expect("event");
+    assert_eq!(event["data"]["events"], json!(["test.event"]));
+    assert_eq!(event["data"]["channels"], json!(["tests"]));
+    assert_eq!(event["data"]["payload"], json!({ "response": "WS:/v1/realtime:passed" }));
+    assert_eq!(event["data"]["subscriptions"].as_array().unwrap().len(), 1);
+    unmet.say(&json!({ "type": "subscribe", "data": [{ "channels": ["x"] }] }));
+    unmet.expect("response");
+}
+
+#[test]
 fn limits_hold_for_each_address_and_each_connection() {
     let world = World::new(&[
         "--limits-enabled",
