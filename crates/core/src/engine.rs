@@ -128,7 +128,7 @@ impl Engine {
         match admitted {
             Ok(()) => {
                 self.recheck_if_changed_since(id, asked_at);
-                self.changes.end();
+                self.changes.end(asked_at);
                 self.handle_waiting(id);
             }
             Err(refusal) => {
@@ -185,15 +185,17 @@ impl Engine {
             }
             Err(refusal) => self.push(id, Outgoing::Notice(Notice::Refused(refusal))),
         }
-        self.changes.end();
+        self.changes.end(asked_at);
         self.handle_waiting(id);
     }
 
     /// An event is to be delivered.
     pub fn publish(&mut self, event: &Arc<Event>) {
         self.stats.events += 1;
-        if let Some(Holder::User(user)) = &event.roles_changed {
-            self.roles_changed(&event.project, user, Some(event));
+        match &event.roles_changed {
+            Some(Holder::User(user)) => self.roles_changed(&event.project, user, Some(event), true),
+            Some(Holder::StoredUser(user)) => self.roles_changed(&event.project, user, Some(event), false),
+            Some(Holder::Team(_)) | None => {}
         }
         for receiver in self.index.receivers(event) {
             if self.is_rechecking(receiver.connection) {
@@ -210,7 +212,7 @@ impl Engine {
 
     /// A user's roles may have changed: its connections get no event under the old ones any more.
     pub fn roles_may_have_changed(&mut self, project: &ProjectId, user: &UserId) {
-        self.roles_changed(project, user, None);
+        self.roles_changed(project, user, None, true);
     }
 
     /// The user of an [`Effect::Refresh`] was read again: `None` if it is gone.
@@ -589,8 +591,15 @@ impl Engine {
     }
 
     /// Begins to read a user's roles again. The event that tells of the change still reaches the connections that may
-    /// see it under their old roles: a removed member learns of the removal.
-    fn roles_changed(&mut self, project: &ProjectId, user: &UserId, event: Option<&Arc<Event>>) {
+    /// see it under their old roles: a removed member learns of the removal. Somebody whom only a token speaks of is
+    /// concerned by what was announced alone.
+    fn roles_changed(
+        &mut self,
+        project: &ProjectId,
+        user: &UserId,
+        event: Option<&Arc<Event>>,
+        announced: bool,
+    ) {
         let key = (project.clone(), user.clone());
         self.changes.note(&key);
         if let Some(recheck) = self.rechecks.get_mut(&key) {
@@ -599,7 +608,8 @@ impl Engine {
         let Some(ids) = self.by_user.get(&key).cloned() else { return };
         let mut met: SmallVec<[ConnectionId; 2]> = SmallVec::new();
         for id in ids {
-            if self.is_rechecking(id) {
+            let is_claimed = self.live(id).is_some_and(|live| live.identity.claimed);
+            if self.is_rechecking(id) || (is_claimed && !announced) {
                 continue;
             }
             if event.is_some_and(|event| self.deliver_if_entitled(event, id)) {
@@ -625,7 +635,9 @@ impl Engine {
     }
 
     fn recheck_if_changed_since(&mut self, id: ConnectionId, asked_at: u64) {
-        let Some(key) = self.live(id).and_then(Live::user_key) else { return };
+        // What only a token says is not in the directory, so it was not read too early.
+        let stored = self.live(id).filter(|live| !live.identity.claimed);
+        let Some(key) = stored.and_then(Live::user_key) else { return };
         if self.changes.changed_since(&key, asked_at) {
             self.recheck(id);
         }
@@ -742,13 +754,13 @@ impl Engine {
         self.rechecked_apart(id);
         self.leave_user(id);
         self.index.leave(id);
-        let look_ups = match self.connection(id).map(|connection| &connection.state) {
-            Some(State::Opening(_)) => 1,
-            Some(State::Live(live)) => usize::from(live.authenticating.is_some()),
-            Some(State::Closing) | None => 0,
+        let asked_at = match self.connection(id).map(|connection| &connection.state) {
+            Some(State::Opening(opening)) => Some(opening.asked_at),
+            Some(State::Live(live)) => live.authenticating,
+            Some(State::Closing) | None => None,
         };
-        if look_ups > 0 {
-            self.changes.end();
+        if let Some(asked_at) = asked_at {
+            self.changes.end(asked_at);
         }
     }
 

@@ -46,8 +46,11 @@ pub struct Event {
 /// Whose roles an event changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    /// A user, who is read again before its connections see anything that follows.
+    /// A user, who is read again before its connections see anything that follows: the event says that its roles changed.
     User(UserId),
+    /// The same, but the event says only that something changed from which a directory derives roles. Where no directory
+    /// has the user, nothing did.
+    StoredUser(UserId),
     /// Every member of a team that is no more.
     Team(TeamId),
 }
@@ -55,7 +58,7 @@ pub enum Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::User(user) => write!(f, "user:{user}"),
+            Self::User(user) | Self::StoredUser(user) => write!(f, "user:{user}"),
             Self::Team(team) => write!(f, "team:{team}"),
         }
     }

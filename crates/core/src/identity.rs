@@ -95,6 +95,8 @@ pub struct Identity {
     pub session: Option<SessionId>,
     /// How long the proof is good for from the moment of the look-up; `None` is for ever.
     pub valid_for: Option<Duration>,
+    /// Whether a token alone speaks of the account, and no directory.
+    pub claimed: bool,
     /// Whether the account is somebody that the real user acts as.
     pub impersonated: bool,
     /// Whether a valid development key was shown.

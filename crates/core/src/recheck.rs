@@ -1,6 +1,6 @@
 //! Users whose roles are being read again, and changes that overtake a look-up.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -22,36 +22,85 @@ pub(crate) struct Recheck {
 }
 
 /// Which users' roles changed while look-ups were under way, so that no answer read before a change is believed.
+///
+/// A change is remembered for as long as a look-up that began before it is under way, and no longer.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     count: u64,
-    look_ups: usize,
+    /// The look-ups under way, by the count when they began.
+    look_ups: BTreeMap<u64, usize>,
+    /// The last change of each user, by its count.
     users: HashMap<(ProjectId, UserId), u64>,
+    /// The changes in order.
+    order: VecDeque<(u64, (ProjectId, UserId))>,
 }
 
 impl Changes {
-    /// A look-up begins. The count to give to [`Self::changed_since`] when it is answered.
+    /// A look-up begins. The count to give to [`Self::changed_since`] and [`Self::end`] when it is answered.
     pub(crate) fn begin(&mut self) -> u64 {
-        self.look_ups += 1;
+        *self.look_ups.entry(self.count).or_default() += 1;
         self.count
     }
 
-    /// A look-up was answered or given up. With none under way there is nothing to remember.
-    pub(crate) fn end(&mut self) {
-        self.look_ups = self.look_ups.saturating_sub(1);
-        if self.look_ups == 0 {
-            self.users.clear();
+    /// A look-up that began at this count was answered or given up.
+    pub(crate) fn end(&mut self, asked_at: u64) {
+        if let Some(under_way) = self.look_ups.get_mut(&asked_at) {
+            *under_way -= 1;
+            if *under_way == 0 {
+                self.look_ups.remove(&asked_at);
+            }
+        }
+        let oldest = self.look_ups.keys().next().copied().unwrap_or(self.count);
+        while let Some((count, key)) = self.order.pop_front_if(|(count, _)| *count <= oldest) {
+            if self.users.get(&key) == Some(&count) {
+                self.users.remove(&key);
+            }
         }
     }
 
     pub(crate) fn note(&mut self, key: &(ProjectId, UserId)) {
         self.count += 1;
-        if self.look_ups > 0 {
+        if !self.look_ups.is_empty() {
             self.users.insert(key.clone(), self.count);
+            self.order.push_back((self.count, key.clone()));
         }
     }
 
     pub(crate) fn changed_since(&self, key: &(ProjectId, UserId), asked_at: u64) -> bool {
         self.users.get(key).is_some_and(|changed| *changed > asked_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(user: &str) -> (ProjectId, UserId) {
+        ("p".into(), user.into())
+    }
+
+    #[test]
+    fn a_change_is_seen_by_look_ups_that_began_before_it_alone() {
+        let mut changes = Changes::default();
+        let early = changes.begin();
+        changes.note(&key("ann"));
+        let late = changes.begin();
+        assert!(changes.changed_since(&key("ann"), early));
+        assert!(!changes.changed_since(&key("ann"), late));
+        assert!(!changes.changed_since(&key("bob"), early));
+    }
+
+    #[test]
+    fn changes_are_forgotten_though_there_is_always_a_look_up_under_way() {
+        let mut changes = Changes::default();
+        let mut under_way = changes.begin();
+        for number in 0..1_000 {
+            changes.note(&key(&format!("u{}", number % 100)));
+            let next = changes.begin();
+            assert!(changes.changed_since(&key(&format!("u{}", number % 100)), under_way));
+            changes.end(under_way);
+            under_way = next;
+        }
+        assert!(changes.users.len() <= 1 && changes.order.len() <= 1, "{changes:?}");
     }
 }

@@ -432,6 +432,20 @@ fn a_connection_ends_when_its_session_is_gone_and_others_of_its_user_stay() {
 }
 
 #[test]
+fn somebody_whom_only_a_token_speaks_of_is_concerned_by_what_is_announced_alone() {
+    let mut world = world();
+    let id = world.connect(&["account"], Identity { claimed: true, ..user("alice", &[]) });
+    world.sent(id);
+    let of = |holder| Event { roles_changed: Some(holder), ..event("change", "account.alice", "user:alice") };
+    world.publish(of(Holder::StoredUser("alice".into())));
+    assert_eq!((world.sent(id), world.refreshes()), (vec!["event change".to_owned()], 0));
+    world.publish(of(Holder::User("alice".into())));
+    assert_eq!((world.sent(id), world.refreshes()), (vec!["event change".to_owned()], 1));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(None));
+    assert_eq!(world.sent(id).last().unwrap(), "close refused", "a fresh token is needed");
+}
+
+#[test]
 fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
     let mut world = world();
     let member = world.connect(&["teams", "documents"], user("alice", &["red", "blue"]));

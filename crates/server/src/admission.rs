@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use realtime_core::command::Hello;
 use realtime_core::effect;
@@ -27,11 +28,18 @@ pub struct AddressLimits {
     pub failures: Option<Rate>,
 }
 
+/// Counts that several servers share, for a limit that holds for all of them together.
+pub trait SharedCounter: Send + Sync + fmt::Debug {
+    /// Adds one to a count that begins anew every minute, and gives it; `None` if it cannot be told.
+    fn add<'a>(&'a self, key: &'a str) -> Pin<Box<dyn Future<Output = Option<u64>> + Send + 'a>>;
+}
+
 /// The door of a node, shared by its shards.
 pub struct Admission {
     directory: Arc<dyn Directory>,
     connects: Option<Mutex<Keyed<Visit>>>,
     failures: Option<Mutex<Keyed<Network>>>,
+    shared: Option<(Arc<dyn SharedCounter>, Rate)>,
     outage: Duration,
 }
 
@@ -57,7 +65,14 @@ impl Admission {
             outage,
             connects: limits.connects.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
             failures: limits.failures.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
+            shared: None,
         }
+    }
+
+    /// The same with connections counted by all servers together, while the counter answers.
+    pub fn counting_with(mut self, counter: Option<Arc<dyn SharedCounter>>, limits: AddressLimits) -> Self {
+        self.shared = counter.zip(limits.connects);
+        self
     }
 
     /// The directory behind the door.
@@ -67,7 +82,7 @@ impl Admission {
 
     /// Finds out the project and the identity of somebody who said hello.
     pub async fn admit(&self, hello: &Hello) -> Result<effect::Admission, Refusal> {
-        self.count_connect(hello)?;
+        self.count_connect(hello).await?;
         let shows_something = shows_something(&hello.credentials);
         if shows_something {
             // Guests guess nothing, so others' guesses from the same address are not theirs to pay for.
@@ -161,14 +176,24 @@ impl Admission {
         found.ok_or_else(|| Refusal::policy("Missing or unknown project ID"))
     }
 
-    fn count_connect(&self, hello: &Hello) -> Result<(), Refusal> {
+    async fn count_connect(&self, hello: &Hello) -> Result<(), Refusal> {
         let Some(connects) = &self.connects else { return Ok(()) };
         let key = Visit::new(hello.address, &hello.path);
-        if connects.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now()) {
+        let taken = connects.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now());
+        if taken && self.is_within_shared_limit(hello).await {
             return Ok(());
         }
         debug!(address = %hello.address, "too many connections from one address");
         Err(Refusal::new(RefusalKind::TooMany, "Too many requests"))
+    }
+
+    /// Under the key that Appwrite's servers count under, so that a client cannot have its share of each.
+    async fn is_within_shared_limit(&self, hello: &Hello) -> bool {
+        let Some((counter, rate)) = &self.shared else { return true };
+        let minute = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60;
+        let key = format!("abuse__url:{},ip:{}__{}", hello.path, hello.address, minute * 60);
+        // Whoever cannot be counted is let in: the limit of this server alone still holds.
+        counter.add(&key).await.is_none_or(|count| count <= u64::from(rate.limit))
     }
 
     fn check_failures(&self, address: IpAddr) -> Result<(), Refusal> {

@@ -270,6 +270,7 @@ impl Config {
             shards: self.shards,
             engine: self.engine.clone(),
             addresses: self.addresses,
+            counter: None,
             outage: self.users.outage,
             trusted_headers: self.trusted_headers.clone(),
             codec: Arc::new(Appwrite { masking: self.masking, queries: self.engine.queries }),

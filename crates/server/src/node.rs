@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use crate::admission::{AddressLimits, Admission};
+use crate::admission::{AddressLimits, Admission, SharedCounter};
 use crate::bus::{Bus, NodeInbox};
 use crate::directory::Directory;
 use crate::http::dev::Dev;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub engine: EngineSettings,
     /// Limits by address.
     pub addresses: AddressLimits,
+    /// Counts connections of all servers together.
+    pub counter: Option<Arc<dyn SharedCounter>>,
     /// How long the directory may be away while a user's roles are read again.
     pub outage: Duration,
     /// Headers that name the client's address when a proxy is in front, first match wins.
@@ -101,7 +103,10 @@ impl Node {
         let listen = |source| StartError::Listen { address: settings.listen, source };
         let listener = listener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let admission = Arc::new(Admission::new(directory, settings.addresses, settings.outage));
+        let admission = Arc::new(
+            Admission::new(directory, settings.addresses, settings.outage)
+                .counting_with(settings.counter, settings.addresses),
+        );
         let health = Health::new(Arc::clone(&bus));
         let (stop_accepting, accepting_stopped) = watch::channel(false);
         let site = Arc::new(Site {

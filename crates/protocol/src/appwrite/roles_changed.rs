@@ -21,9 +21,8 @@ pub(super) fn holder_of(
 ) -> Option<Holder> {
     let name = events.first().map(String::as_str).unwrap_or_default();
     match user {
-        Some(user) if permissions_changed || concerns_access(&user, events) => {
-            Some(Holder::User(UserId::new(user)))
-        }
+        Some(user) if permissions_changed => Some(Holder::User(UserId::new(user))),
+        Some(user) if concerns_access(&user, events) => Some(Holder::StoredUser(UserId::new(user))),
         Some(_) | None => ended_team(name, payload).map(Holder::Team),
     }
 }
@@ -80,7 +79,7 @@ mod tests {
             "users.U.recovery.R.update",
             "users.U.something.new",
         ] {
-            assert_eq!(of_user(&[event]), Some(Holder::User("U".into())), "{event}");
+            assert_eq!(of_user(&[event]), Some(Holder::StoredUser("U".into())), "{event}");
         }
         for attribute in ["status", "labels", "emailVerification", "password", "unheardOf"] {
             let attribute = format!("users.U.update.{attribute}");
@@ -105,7 +104,7 @@ mod tests {
     fn a_user_id_with_dots_is_taken_whole() {
         let events = ["users.eve.dot.update".to_owned()];
         let found = holder_of(false, Some("eve.dot".to_owned()), &events, b"{}");
-        assert_eq!(found, Some(Holder::User("eve.dot".into())));
+        assert_eq!(found, Some(Holder::StoredUser("eve.dot".into())));
         assert_eq!(holder_of(false, Some("eve".to_owned()), &["users.eve2.update".to_owned()], b"{}"), None);
     }
 

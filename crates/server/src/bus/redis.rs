@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,14 +14,15 @@ use realtime_protocol::appwrite::envelope;
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, IntoConnectionInfo,
-    RedisConnectionInfo, RedisError, TlsCertificates,
+    AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
+    IntoConnectionInfo, RedisConnectionInfo, RedisError, TlsCertificates,
 };
 use tokio::sync::Mutex;
 use tokio::time::{interval_at, sleep, timeout};
 use tracing::{debug, error, info, trace, warn};
 
 use super::{Bus, BusError, BusFuture, NodeInbox};
+use crate::admission::SharedCounter;
 
 /// The pub/sub channel that Appwrite publishes on.
 const CHANNEL: &str = "realtime";
@@ -32,6 +34,11 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a count is kept: its minute.
+const COUNTED_FOR: Duration = Duration::from_secs(60);
+/// How long a client who connects waits to be counted.
+const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where Redis is and how it lets us in.
 #[derive(Debug, Clone, Default)]
@@ -75,7 +82,8 @@ pub struct Redis {
     /// The ways to sign in, in the order to try them.
     clients: Vec<Client>,
     connected: AtomicBool,
-    publisher: Mutex<Option<MultiplexedConnection>>,
+    /// For everything but the subscription.
+    commands: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl Redis {
@@ -102,7 +110,7 @@ impl Redis {
                 open(info, certificates.clone()).map_err(|error| RedisSettingsError::Url(reason(&error)))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { place, clients, connected: AtomicBool::new(false), publisher: Mutex::default() })
+        Ok(Self { place, clients, connected: AtomicBool::new(false), commands: Mutex::default() })
     }
 
     /// Keeps a subscription until it is lost; says why it was.
@@ -155,19 +163,53 @@ impl Redis {
     }
 
     async fn send(&self, envelope: &[u8]) -> Result<(), RedisError> {
-        let mut publisher = self.publisher.lock().await;
-        let mut connection = match publisher.take() {
+        let mut publish = redis::pipe();
+        publish.cmd("PUBLISH").arg(CHANNEL).arg(envelope).ignore();
+        self.ask(&publish).await
+    }
+
+    /// Runs commands on the connection for them, which is made if there is none.
+    async fn ask<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> Result<T, RedisError> {
+        let held = self.commands.lock().await.clone();
+        let mut connection = match held {
             Some(connection) => connection,
-            None => self.sign_in(connect).await?,
-        };
-        let sent = redis::cmd("PUBLISH").arg(CHANNEL).arg(envelope).query_async::<i64>(&mut connection).await;
-        match sent {
-            Err(error) if error.is_unrecoverable_error() || error.is_timeout() => Err(error),
-            sent => {
-                *publisher = Some(connection);
-                sent.map(drop)
+            None => {
+                let made = self.sign_in(connect).await?;
+                self.commands.lock().await.insert(made).clone()
             }
+        };
+        let answer = commands.query_async(&mut connection).await;
+        if answer
+            .as_ref()
+            .is_err_and(|error: &RedisError| error.is_unrecoverable_error() || error.is_timeout())
+        {
+            *self.commands.lock().await = None;
         }
+        answer
+    }
+}
+
+impl SharedCounter for Redis {
+    fn add<'a>(&'a self, key: &'a str) -> Pin<Box<dyn Future<Output = Option<u64>> + Send + 'a>> {
+        Box::pin(async move {
+            if !self.is_connected() {
+                return None;
+            }
+            let mut count = redis::pipe();
+            count.atomic().cmd("INCR").arg(key).cmd("EXPIRE").arg(key).arg(COUNTED_FOR.as_secs()).ignore();
+            match timeout(COUNT_TIMEOUT, self.ask::<(u64,)>(&count)).await {
+                Ok(Ok((count,))) => Some(count),
+                Ok(Err(error)) => {
+                    debug!(
+                        place = self.place,
+                        reason = reason(&error),
+                        "connections cannot be counted in Redis"
+                    );
+                    None
+                }
+                Err(_) => None,
+            }
+        })
     }
 }
 

@@ -23,6 +23,7 @@ use crate::directory::sqlite::{NewUser, SqliteError};
 use crate::embedded::{Embedded, write_private};
 use crate::http::dev::Dev;
 use crate::http::ingest::SCOPE;
+use crate::node::{Node, Settings};
 use crate::telemetry;
 
 const PROJECT: &str = "demo";
@@ -57,7 +58,8 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         if !address.ip().is_loopback() {
             warn!(%address, "others can reach this address, and the page gives the demo's credentials to all who do");
         }
-        let node = serve::start(&config, &embedded, Arc::new(Memory::default()), Some(Dev { facts: facts.to_string() }))?;
+        let settings = Settings { dev: Some(Dev { facts: facts.to_string() }), ..config.node() };
+        let node = Node::start(settings, embedded.directory(&config)?, Arc::new(Memory::default()))?;
         if given(matches, "json") {
             say_json(&facts)
         } else {

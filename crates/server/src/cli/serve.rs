@@ -8,13 +8,12 @@ use tokio::signal;
 use tracing::info;
 
 use super::{Failure, config, runtime, settings};
+use crate::admission::SharedCounter;
 use crate::bus::Bus;
 use crate::bus::memory::Memory;
 use crate::bus::redis::Redis;
-use crate::config::Config;
 use crate::config::layer::ignored_variables;
 use crate::embedded::Embedded;
-use crate::http::dev::Dev;
 use crate::installation;
 use crate::node::{Node, Settings};
 use crate::telemetry;
@@ -36,32 +35,24 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
     }
     runtime()?.block_on(async {
         let told = Told::new()?;
-        let bus: Arc<dyn Bus> = match &config.redis {
-            Some(settings) => Arc::new(Redis::new(settings)?),
+        let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
+        let counter = redis.clone().map(|redis| redis as Arc<dyn SharedCounter>);
+        let bus: Arc<dyn Bus> = match redis {
+            Some(redis) => redis,
             None => Arc::new(Memory::default()),
         };
+        let settings = Settings { counter, ..config.node() };
         if let Some(database) = &config.database {
-            let node = Node::start(config.node(), installation::directory(&config, database)?, bus)?;
+            let node = Node::start(settings, installation::directory(&config, database)?, bus)?;
             until_told_to_stop(told, node).await;
             return Ok(());
         }
         let embedded = Embedded::open(&config).await?;
-        let node = start(&config, &embedded, bus, None)?;
+        let node = Node::start(settings, embedded.directory(&config)?, bus)?;
         until_told_to_stop(told, node).await;
         embedded.database.close().await;
         Ok(())
     })
-}
-
-/// Starts a node on the embedded database.
-pub(super) fn start(
-    config: &Config,
-    embedded: &Embedded,
-    bus: Arc<dyn Bus>,
-    dev: Option<Dev>,
-) -> Result<Node, Failure> {
-    let settings = Settings { dev, ..config.node() };
-    Ok(Node::start(settings, embedded.directory(config)?, bus)?)
 }
 
 /// Serves until told to stop, then stops: at once if told so a second time.

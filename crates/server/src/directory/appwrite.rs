@@ -232,7 +232,8 @@ impl Appwrite {
         let valid_for = proof.until.map(|until| self.left_until(until));
         let user = match proof.who {
             Who::Claimed(account) => {
-                return Ok(Identity { account: Some(Arc::new(account)), valid_for, ..Identity::guest() });
+                let account = Some(Arc::new(account));
+                return Ok(Identity { account, valid_for, claimed: true, ..Identity::guest() });
             }
             Who::Stored(user) => user,
         };

@@ -149,6 +149,36 @@ fn the_password_alone_signs_in_and_the_user_is_named_where_that_is_refused() {
 }
 
 #[test]
+fn connections_are_counted_for_all_servers_together_as_appwrite_counts_them() {
+    let world = World::new(&[]);
+    let environment = [("_APP_OPTIONS_ABUSE", "enabled"), ("REALTIME_LIMITS_ENABLED", "")];
+    let nodes = [world.node(&environment), world.node(&environment)];
+    let from = [("x-forwarded-for", "203.0.113.9")];
+    for node in &nodes {
+        node.wait_for_readiness(200);
+    }
+    for node in nodes.iter().cycle().take(10) {
+        node.connect("project=shop&channels[]=documents", &from).expect("connected");
+    }
+    let keys = world.redis.command(&[b"KEYS", b"abuse__*"]);
+    let key = keys.lines().find(|line| line.starts_with("abuse__")).unwrap();
+    assert!(key.starts_with("abuse__url:/v1/realtime,ip:203.0.113.9__"), "{key}");
+    assert!(world.redis.command(&[b"TTL", key.as_bytes()]).starts_with(':'));
+    // As if another server had let in the rest of the 128, in this minute and in the next.
+    let minute: u64 = key.rsplit('_').next().unwrap().parse().unwrap();
+    for minute in [minute, minute + 60] {
+        let key = format!("abuse__url:/v1/realtime,ip:203.0.113.9__{minute}");
+        world.redis.command(&[b"SET", key.as_bytes(), b"128"]);
+    }
+    for node in &nodes {
+        let refused = node.connect("project=shop&channels[]=documents", &from).expect("error");
+        assert_eq!(refused["data"]["code"], 1013, "{refused}");
+        node.connect("project=shop&channels[]=documents", &[("x-forwarded-for", "203.0.113.10")])
+            .expect("connected");
+    }
+}
+
+#[test]
 fn a_wrong_password_is_told_with_what_to_do_and_never_shown() {
     let world = World::new(&["--requirepass", "p4ss"]);
     let node = world.node(&[("_APP_REDIS_PASS", "wr0ng")]);

@@ -34,7 +34,7 @@ fn an_account_update_of_appwrite_is_read() {
     assert_eq!(roles(&event), ["user:U"]);
     assert_eq!(event.name.as_deref(), Some("users.U.update"));
     assert_eq!(event.channels.len(), 4);
-    assert_eq!(event.roles_changed, Some(Holder::User("U".into())), "it may have been a block");
+    assert_eq!(event.roles_changed, Some(Holder::StoredUser("U".into())), "it may have been a block");
     assert!(!event.is_for_all());
 }
 
