@@ -17,6 +17,9 @@ pub(crate) enum Place {
 /// Builds the server, installs the SDKs, runs their tests.
 pub(crate) fn test(root: &Path, place: Place) -> Result<(), String> {
     system::node(root)?;
+    if matches!(place, Place::Node) {
+        system::services(root)?;
+    }
     let folder = root.join("tests/sdk");
     install(&folder)?;
     let server = server(root)?;

@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
 
+import { until } from './until.js';
+
 const PATIENCE = 30_000; // Milliseconds until the server must have said where it listens.
 
 export class Server {
@@ -19,6 +21,22 @@ export class Server {
     const server = new Server();
     server.#folder = await mkdtemp(join(tmpdir(), 'realtime-sdk-'));
     await server.#run('127.0.0.1:0');
+    return server;
+  }
+
+  /** A server beside an Appwrite installation, as its compose file starts it: the program alone, and the environment. */
+  static async beside(environment) {
+    const server = new Server();
+    server.#folder = await mkdtemp(join(tmpdir(), 'realtime-sdk-'));
+    const env = { REALTIME_LISTEN: '127.0.0.1:0', REALTIME_DRAIN: '50ms', _APP_LOGGING_FORMAT: 'json', ...environment };
+    const child = spawn(binary(), [], { env, cwd: server.#folder, stdio: ['ignore', 'ignore', 'pipe'] });
+    server.#child = child;
+    const said = [];
+    createInterface({ input: child.stderr }).on('line', (line) => said.push(line));
+    const find = (text) => said.find((line) => line.includes(text));
+    await until(() => find('found the Appwrite installation') && find('receiving events from Redis'), () => said.join('\n'));
+    const { address } = JSON.parse(find('server started'));
+    server.facts = { endpoint: `http://${address}/v1` };
     return server;
   }
 

@@ -21,14 +21,16 @@ export class Tab {
   /** Every message from the server, in order. */
   heard = [];
   #beats = new Set();
+  #headers;
   #loggedIn = false;
   #open = new Set();
   #project;
   #service;
   #storage = new Storage();
 
-  /** A tab with one major version of the SDK, for one project. */
-  constructor(major, { endpoint, project }) {
+  /** A tab with one major version of the SDK, for one project. The headers are what a browser would add. */
+  constructor(major, { endpoint, project }, headers = {}) {
+    this.#headers = headers;
     this.sdk = load(`appwrite-${major}`, this.#world());
     this.#project = project;
     this.client = new this.sdk.Client().setEndpoint(endpoint).setProject(project);
@@ -106,7 +108,7 @@ export class Tab {
     const tab = this;
     class Socket extends WebSocket {
       constructor(url) {
-        super(url);
+        super(url, { headers: tab.#headers });
         tab.#open.add(this);
         this.addEventListener('message', ({ data }) => tab.heard.push(JSON.parse(data)));
         this.addEventListener('close', () => tab.#open.delete(this));

@@ -9,7 +9,7 @@ export async function until(condition, what) {
   for (;;) {
     const value = await condition();
     if (value) return value;
-    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE / 1000} s in vain for ${what}`);
+    if (Date.now() > deadline) throw new Error(`waited ${PATIENCE / 1000} s in vain for ${typeof what === 'function' ? what() : what}`);
     await new Promise((resolve) => setTimeout(resolve, GLANCE));
   }
 }
