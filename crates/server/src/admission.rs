@@ -1,5 +1,7 @@
 //! Finding out who wants in: limits by address first, then the directory.
 
+mod redis;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::pin::Pin;

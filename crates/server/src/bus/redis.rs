@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -22,7 +21,6 @@ use tokio::time::{interval_at, sleep, timeout};
 use tracing::{debug, error, info, trace, warn};
 
 use super::{Bus, BusError, BusFuture, NodeInbox};
-use crate::admission::SharedCounter;
 
 /// The pub/sub channel that Appwrite publishes on.
 const CHANNEL: &str = "realtime";
@@ -35,9 +33,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long a count is kept: its minute.
-const COUNTED_FOR: Duration = Duration::from_secs(60);
-/// How long a client who connects waits to be counted.
+/// How long whoever counts waits for the answer.
 const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where Redis is and how it lets us in.
@@ -168,6 +164,23 @@ impl Redis {
         self.ask(&publish).await
     }
 
+    /// Adds one to a count that ends by itself, and gives it; `None` if Redis does not tell at once.
+    pub async fn count(&self, key: &str, keeps: Duration) -> Option<u64> {
+        if !self.is_connected() {
+            return None;
+        }
+        let mut count = redis::pipe();
+        count.atomic().cmd("INCR").arg(key).cmd("EXPIRE").arg(key).arg(keeps.as_secs()).ignore();
+        match timeout(COUNT_TIMEOUT, self.ask::<(u64,)>(&count)).await {
+            Ok(Ok((count,))) => Some(count),
+            Ok(Err(error)) => {
+                debug!(place = self.place, reason = reason(&error), "Redis does not count");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
     /// Runs commands on the connection for them, which is made if there is none.
     async fn ask<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> Result<T, RedisError> {
         let held = self.commands.lock().await.clone();
@@ -186,30 +199,6 @@ impl Redis {
             *self.commands.lock().await = None;
         }
         answer
-    }
-}
-
-impl SharedCounter for Redis {
-    fn add<'a>(&'a self, key: &'a str) -> Pin<Box<dyn Future<Output = Option<u64>> + Send + 'a>> {
-        Box::pin(async move {
-            if !self.is_connected() {
-                return None;
-            }
-            let mut count = redis::pipe();
-            count.atomic().cmd("INCR").arg(key).cmd("EXPIRE").arg(key).arg(COUNTED_FOR.as_secs()).ignore();
-            match timeout(COUNT_TIMEOUT, self.ask::<(u64,)>(&count)).await {
-                Ok(Ok((count,))) => Some(count),
-                Ok(Err(error)) => {
-                    debug!(
-                        place = self.place,
-                        reason = reason(&error),
-                        "connections cannot be counted in Redis"
-                    );
-                    None
-                }
-                Err(_) => None,
-            }
-        })
     }
 }
 
