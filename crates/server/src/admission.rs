@@ -50,6 +50,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Connections are counted under the path that they are meant for: any is served, so that nobody could be held to a
+/// limit who may choose it.
+const PATH: &str = "/v1/realtime";
 /// Addresses whose limits are remembered, at most.
 const MAX_ADDRESSES: usize = 200_000;
 
@@ -180,7 +183,7 @@ impl Admission {
 
     async fn count_connect(&self, hello: &Hello) -> Result<(), Refusal> {
         let Some(connects) = &self.connects else { return Ok(()) };
-        let key = Visit::new(hello.address, &hello.path);
+        let key = Visit::new(hello.address, PATH);
         let taken = connects.lock().unwrap_or_else(PoisonError::into_inner).take(key, Instant::now());
         if taken && self.is_within_shared_limit(hello).await {
             return Ok(());
@@ -193,7 +196,7 @@ impl Admission {
     async fn is_within_shared_limit(&self, hello: &Hello) -> bool {
         let Some((counter, rate)) = &self.shared else { return true };
         let minute = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 60;
-        let key = format!("abuse__url:{},ip:{}__{}", hello.path, hello.address, minute * 60);
+        let key = format!("abuse__url:{PATH},ip:{}__{}", hello.address, minute * 60);
         // Whoever cannot be counted is let in: the limit of this server alone still holds.
         counter.add(&key).await.is_none_or(|count| count <= u64::from(rate.limit))
     }

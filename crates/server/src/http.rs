@@ -103,8 +103,8 @@ async fn answer(
             "Not a realtime request",
             "Connect with a WebSocket, or ask for server-sent events with 'Accept: text/event-stream'.",
         )),
-        (method, path) => match &site.dev {
-            Some(dev) => dev.answer(method, path),
+        (_, path) => match &site.dev {
+            Some(dev) => dev.answer(&request),
             None => Err(Problem::not_found(path)),
         },
     };

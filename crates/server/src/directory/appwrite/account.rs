@@ -76,7 +76,9 @@ impl Appwrite {
         ];
         let filters = &[(column, value)];
         let users = self.rows.select(Select { space, collection: "users", columns, filters }).await?;
-        Ok(users.into_iter().next().and_then(|row| {
+        // A database may take `ANN` for `ann`. An id is meant exactly: a backend may have users of both names.
+        let is_meant = |row: &Row| column != "_uid" || row.text("_uid") == Some(value);
+        Ok(users.into_iter().find(is_meant).and_then(|row| {
             let sequence = row.text("_id")?.to_owned();
             Some(User { space: space.clone(), sequence, row })
         }))
