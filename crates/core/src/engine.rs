@@ -314,6 +314,11 @@ impl Engine {
         &self.stats
     }
 
+    /// How many connections each project has that were let in.
+    pub fn connections(&self) -> BTreeMap<ProjectId, u64> {
+        self.index.connections()
+    }
+
     /// Until when the last connection of a stopping node will be closed, if it is stopping.
     pub fn leaving_until(&self) -> Option<Instant> {
         self.leaving.map(|leaving| leaving.until)

@@ -10,7 +10,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
@@ -115,6 +115,13 @@ impl Index {
                 result: 0,
             });
         }
+    }
+
+    /// How many connections each project has.
+    pub fn connections(&self) -> BTreeMap<ProjectId, u64> {
+        #[expect(clippy::disallowed_methods, reason = "they are put in order")]
+        let projects = self.projects.iter();
+        projects.map(|(id, project)| (id.clone(), project.connections as u64)).collect()
     }
 
     /// Forgets a connection and all its subscriptions.

@@ -3,6 +3,7 @@
 pub mod memory;
 pub mod redis;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
@@ -11,6 +12,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use realtime_core::event::Event;
+use realtime_core::id::ProjectId;
+use tokio::sync::oneshot;
 
 use crate::shard::{Job, ShardInbox};
 
@@ -65,6 +68,19 @@ pub struct NodeInbox {
 impl NodeInbox {
     pub(crate) fn new(shards: Arc<[ShardInbox]>) -> Self {
         Self { shards }
+    }
+
+    /// How many connections each project has on this node.
+    pub(crate) async fn connections(&self) -> BTreeMap<ProjectId, u64> {
+        let mut all = BTreeMap::new();
+        for shard in self.shards.iter() {
+            let (answer, counted) = oneshot::channel();
+            shard.post(Job::Count(answer)).await;
+            for (project, count) in counted.await.unwrap_or_default() {
+                *all.entry(project).or_default() += count;
+            }
+        }
+        all
     }
 
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.

@@ -68,6 +68,8 @@ pub struct Config {
     pub jwt: Jwt,
     /// How long what is known of a project is believed.
     pub project_cache: Duration,
+    /// Whether the console is told of connections.
+    pub statistics: bool,
     /// Logs.
     pub log: Log,
 }
@@ -251,6 +253,7 @@ impl Config {
                 leeway: read.duration("jwt.leeway")?,
             },
             project_cache: read.duration("cache.projects")?,
+            statistics: read.switch("statistics")?,
             log: Log {
                 format: match read.choice("log.format")? {
                     "json" => LogFormat::Json,
@@ -271,6 +274,7 @@ impl Config {
             engine: self.engine.clone(),
             addresses: self.addresses,
             counter: None,
+            statistics: self.statistics,
             outage: self.users.outage,
             trusted_headers: self.trusted_headers.clone(),
             codec: Arc::new(Appwrite { masking: self.masking, queries: self.engine.queries }),

@@ -13,6 +13,7 @@ pub mod postgres;
 mod profile;
 pub mod sqlite;
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
@@ -57,6 +58,11 @@ pub trait Directory: Send + Sync + Debug {
 
     /// The API key with this secret, if it belongs to the project and has not expired.
     fn api_key<'a>(&'a self, project: &'a Project, secret: &'a Secret) -> Lookup<'a, Option<ApiKey>>;
+
+    /// Tells how many connections each project has on this server, and learns how many it has on all.
+    fn share_counts<'a>(&'a self, own: &'a BTreeMap<ProjectId, u64>) -> Lookup<'a, BTreeMap<ProjectId, u64>> {
+        Box::pin(async { Ok(own.clone()) })
+    }
 
     /// The project that owns this host by a proxy rule, or `None`: a custom domain is an allowed origin.
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool>;

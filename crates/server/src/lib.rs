@@ -16,5 +16,6 @@ pub mod node;
 pub mod peer;
 mod self_test;
 pub mod shard;
+mod statistics;
 pub mod telemetry;
 pub mod transport;

@@ -23,6 +23,7 @@ use crate::http::{self, Site};
 use crate::listener;
 use crate::self_test;
 use crate::shard::{self, Job, ShardInbox, ShardParts};
+use crate::statistics;
 use crate::transport;
 
 /// How long the shards may take to end after the last connection was to be closed.
@@ -43,6 +44,8 @@ pub struct Settings {
     pub counter: Option<Arc<dyn SharedCounter>>,
     /// How long the directory may be away while a user's roles are read again.
     pub outage: Duration,
+    /// Whether the console is told of connections.
+    pub statistics: bool,
     /// Headers that name the client's address when a proxy is in front, first match wins.
     pub trusted_headers: Vec<HeaderName>,
     /// How conversations are spelled.
@@ -90,7 +93,7 @@ pub struct Node {
     stop_accepting: watch::Sender<bool>,
     stop_shards: watch::Sender<bool>,
     /// Where events come from.
-    sources: [tokio::task::JoinHandle<()>; 2],
+    sources: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Node {
@@ -103,6 +106,7 @@ impl Node {
         let listen = |source| StartError::Listen { address: settings.listen, source };
         let listener = listener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
+        let counted = Arc::clone(&directory);
         let admission = Arc::new(
             Admission::new(directory, settings.addresses, settings.outage)
                 .counting_with(settings.counter, settings.addresses),
@@ -149,7 +153,11 @@ impl Node {
         }
         let shards: Arc<[ShardInbox]> = shards.into();
         let inbox = NodeInbox::new(Arc::clone(&shards));
-        let sources = [tokio::spawn(run_bus(bus, inbox.clone())), tokio::spawn(self_test::run(inbox))];
+        let mut sources =
+            vec![tokio::spawn(run_bus(bus, inbox.clone())), tokio::spawn(self_test::run(inbox.clone()))];
+        if settings.statistics {
+            sources.push(tokio::spawn(statistics::run(inbox, counted)));
+        }
         tokio::spawn(listener::run(listener, Arc::clone(&shards), accepting_stopped));
         health.set_ready(true);
         info!(%address, shards = shards.len(), version = env!("CARGO_PKG_VERSION"), "server started");

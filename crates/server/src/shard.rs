@@ -1,6 +1,7 @@
 //! One thread, one engine: its effects carried out, and the inbox that other threads post to.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -11,12 +12,12 @@ use std::time::{Duration, Instant};
 use realtime_core::effect::Effect;
 use realtime_core::engine::Engine;
 use realtime_core::event::Event;
-use realtime_core::id::ConnectionId;
+use realtime_core::id::{ConnectionId, ProjectId};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::settings::Settings;
 use realtime_core::stats::Stats;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{debug, error, info};
 
 use crate::admission::Admission;
@@ -28,6 +29,8 @@ pub(crate) enum Job {
     Accept(Client),
     /// Deliver this event.
     Publish(Arc<Event>),
+    /// Tell how many connections each project has.
+    Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
     /// Close every connection within this time.
     Drain(Duration),
 }
@@ -303,6 +306,10 @@ impl Shard {
             Job::Publish(event) => {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
                 self.step(|engine| engine.publish(&event));
+            }
+            Job::Count(answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.0.engine.borrow().connections());
             }
             Job::Drain(window) => {
                 let now = Instant::now();

@@ -89,6 +89,11 @@ impl Object {
         }
     }
 
+    /// An object with one number in it.
+    pub fn of_number(name: &str, number: u64) -> Self {
+        Self(Bytes::from(serde_json::json!({ name: number }).to_string()))
+    }
+
     /// `{}`.
     pub fn empty() -> Self {
         Self(Bytes::from_static(b"{}"))

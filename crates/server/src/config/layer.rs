@@ -15,7 +15,6 @@ const HOSTS: &[(&str, &str)] =
 
 /// Variables of Appwrite's realtime service that mean nothing here, and why.
 pub const IGNORED: &[(&str, &str)] = &[
-    ("_APP_EDITION", "every edition is served alike"),
     ("_APP_OPTIONS_ROUTER_PROTECTION", "realtime does not route"),
     ("_APP_WORKER_PER_CORE", "there is one thread for each processor; see shards"),
     ("_APP_CPU_NUM", "processors are counted; see shards"),
@@ -202,6 +201,7 @@ fn is_unsaid(value: &str) -> bool {
 fn as_appwrite_takes_it(name: &str, value: String) -> String {
     match name {
         "_APP_OPTIONS_ABUSE" => (value == "enabled").to_string(),
+        "_APP_EDITION" => (value == "self-hosted").to_string(),
         "_APP_LOGGING_FORMAT" if value != "json" => "auto".to_owned(),
         "_APP_TRUSTED_HEADERS" => {
             // What is no name of a header names none that a client could send.
@@ -283,7 +283,7 @@ mod tests {
             assert!(!read().any(|known| known == name), "{name}");
             assert!(!HOSTS.iter().any(|(known, _)| known == name), "{name}");
         }
-        let set = |name: &str| matches!(name, "_APP_EDITION" | "_APP_VERSION").then(|| "0".to_owned());
+        let set = |name: &str| matches!(name, "_APP_VERSION").then(|| "0".to_owned());
         assert_eq!(ignored_variables(set).count(), 0, "0 counts as not set");
         let set = |name: &str| (name == "_APP_WORKER_PER_CORE").then(|| "6".to_owned());
         assert_eq!(

@@ -432,6 +432,13 @@ pub static SETTINGS: &[Setting] = &[
         "How long what is known of a project is believed. 0s is not at all.",
     ),
     setting(
+        "statistics",
+        &["REALTIME_STATISTICS", "_APP_EDITION"],
+        "true",
+        Kind::Switch,
+        "Tell the console how many connections a project has, on all servers together. Beside Appwrite this writes one row of `_console_realtime`.",
+    ),
+    setting(
         "log.format",
         &["REALTIME_LOG_FORMAT", "_APP_LOGGING_FORMAT"],
         "auto",

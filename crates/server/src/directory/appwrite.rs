@@ -6,6 +6,7 @@ mod session;
 
 pub(in crate::directory) use self::session::hash_of;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use realtime_core::identity::{Account, Credential, Credentials, Identity, Impers
 use realtime_core::project::{Platform, Project};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::secret::Secret;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use subtle::ConstantTimeEq;
 use tracing::warn;
 
@@ -36,6 +37,8 @@ pub struct Appwrite {
     cipher: Cipher,
     clock: Arc<dyn Clock>,
     settings: AppwriteSettings,
+    /// Under which this process counts its connections.
+    server: String,
 }
 
 /// How Appwrite's data is understood.
@@ -58,6 +61,8 @@ pub struct AppwriteSettings {
     pub shared_tables: Vec<String>,
 }
 
+/// What the column holds in which servers count their connections.
+const LONGEST_COUNTS: usize = 16_384;
 /// Appwrite's text for two proofs at once (`user_jwt_and_cookie_set`).
 const JWT_AND_SESSION: &str = "JWT and cookie used in the same request. Use either `setJWT` or `setCookie`. Learn about which authentication method to use in the SSR docs: https://appwrite.io/docs/products/auth/server-side-rendering";
 /// Appwrite's text for two proofs at once (`user_api_key_and_session_set`).
@@ -105,17 +110,29 @@ impl Appwrite {
     /// Reads the embedded database.
     pub fn sqlite(database: Sqlite, settings: AppwriteSettings) -> Self {
         let (cipher, clock) = (database.cipher().clone(), Arc::clone(database.clock()));
-        Self { rows: Box::new(database), cipher, clock, settings }
+        Self { rows: Box::new(database), cipher, clock, settings, server: drawn_name() }
     }
 
     /// Reads an installation's MariaDB or MySQL, whose secrets are sealed with this key.
     pub fn mariadb(database: Mariadb, key: &Secret, settings: AppwriteSettings) -> Self {
-        Self { rows: Box::new(database), cipher: Cipher::new(key), clock: Arc::new(SystemClock), settings }
+        Self {
+            rows: Box::new(database),
+            cipher: Cipher::new(key),
+            clock: Arc::new(SystemClock),
+            settings,
+            server: drawn_name(),
+        }
     }
 
     /// Reads an installation's PostgreSQL, whose secrets are sealed with this key.
     pub fn postgres(database: Postgres, key: &Secret, settings: AppwriteSettings) -> Self {
-        Self { rows: Box::new(database), cipher: Cipher::new(key), clock: Arc::new(SystemClock), settings }
+        Self {
+            rows: Box::new(database),
+            cipher: Cipher::new(key),
+            clock: Arc::new(SystemClock),
+            settings,
+            server: drawn_name(),
+        }
     }
 
     /// Finds the installation, and says which Appwrite made it as far as its tables tell.
@@ -256,6 +273,28 @@ impl Appwrite {
             admin,
             ..Identity::guest()
         })
+    }
+
+    async fn add_up(
+        &self,
+        own: &BTreeMap<ProjectId, u64>,
+    ) -> Result<BTreeMap<ProjectId, u64>, DirectoryError> {
+        let counts: Map<String, Value> =
+            own.iter().map(|(project, count)| (project.to_string(), Value::from(*count))).collect();
+        let text = Value::Object(counts).to_string();
+        if text.len() > LONGEST_COUNTS {
+            return Ok(own.clone());
+        }
+        let mut totals = BTreeMap::new();
+        for row in self.rows.share_counts(&self.server, &text).await? {
+            // Another server's row that cannot be read counts for nothing.
+            let counts: BTreeMap<String, u64> = serde_json::from_str(&row).unwrap_or_default();
+            for (project, count) in counts {
+                let total: &mut u64 = totals.entry(ProjectId::new(project)).or_default();
+                *total = total.saturating_add(count);
+            }
+        }
+        Ok(totals)
     }
 
     fn space_of(&self, project: &Project) -> Space {
@@ -508,9 +547,18 @@ impl Directory for Appwrite {
         Box::pin(self.find_api_key(project, secret))
     }
 
+    fn share_counts<'a>(&'a self, own: &'a BTreeMap<ProjectId, u64>) -> Lookup<'a, BTreeMap<ProjectId, u64>> {
+        Box::pin(self.add_up(own))
+    }
+
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {
         Box::pin(self.find_rule(project, host))
     }
+}
+
+/// A name for this process among the servers of an installation: 20 hexadecimal digits, as Appwrite's ids have.
+fn drawn_name() -> String {
+    format!("{:020x}", rand::random::<u128>() >> 48)
 }
 
 /// `apis.websocket`, else `apis.realtime`, else on.

@@ -1,5 +1,6 @@
 //! A directory around a directory, which remembers projects: every connection needs one, and they seldom change.
 
+use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -119,6 +120,10 @@ impl Directory for Cache {
 
     fn api_key<'a>(&'a self, project: &'a Project, secret: &'a Secret) -> Lookup<'a, Option<ApiKey>> {
         self.inner.api_key(project, secret)
+    }
+
+    fn share_counts<'a>(&'a self, own: &'a BTreeMap<ProjectId, u64>) -> Lookup<'a, BTreeMap<ProjectId, u64>> {
+        self.inner.share_counts(own)
     }
 
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {

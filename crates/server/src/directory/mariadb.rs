@@ -120,6 +120,30 @@ impl Mariadb {
         }
         found.map_err(|error| unavailable(self.name(), &error))
     }
+
+    /// Writes and reads the table in which every server of an installation counts its connections.
+    async fn count(&self, server: &str, counts: &str) -> Result<Vec<String>, DirectoryError> {
+        let table = format!("`{}`.`_console_realtime`", self.schema().await?.replace('`', "``"));
+        let failed = |error| unavailable(self.name(), &error);
+        let update = format!(
+            "UPDATE {table} SET `timestamp` = UTC_TIMESTAMP(3), `_updatedAt` = UTC_TIMESTAMP(3), value = ? WHERE _uid = ?"
+        );
+        let updated = sqlx::query(AssertSqlSafe(update)).bind(counts).bind(server).execute(&self.pool);
+        if updated.await.map_err(failed)?.rows_affected() == 0 {
+            let insert = format!(
+                "INSERT INTO {table} (value, _uid, container, `timestamp`, `_createdAt`, `_updatedAt`, _permissions) \
+                 VALUES (?, ?, ?, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), UTC_TIMESTAMP(3), '[]')"
+            );
+            let inserted = sqlx::query(AssertSqlSafe(insert)).bind(counts).bind(server).bind(server);
+            inserted.execute(&self.pool).await.map_err(failed)?;
+        }
+        let select = format!(
+            "SELECT CAST(value AS CHAR) FROM {table} WHERE `timestamp` > UTC_TIMESTAMP(3) - INTERVAL 15 SECOND LIMIT {MAX_ROWS}"
+        );
+        let counted: Vec<Option<String>> =
+            sqlx::query_scalar(AssertSqlSafe(select)).fetch_all(&self.pool).await.map_err(failed)?;
+        Ok(counted.into_iter().flatten().collect())
+    }
 }
 
 impl Rows for Mariadb {
@@ -133,6 +157,13 @@ impl Rows for Mariadb {
                 Ok(found) => found,
                 Err(_) => Err(late(self.name(), self.timeout)),
             }
+        })
+    }
+
+    fn share_counts<'a>(&'a self, server: &'a str, counts: &'a str) -> Lookup<'a, Vec<String>> {
+        Box::pin(async move {
+            let counted = timeout(self.timeout, self.count(server, counts)).await;
+            counted.unwrap_or_else(|_| Err(late(self.name(), self.timeout)))
         })
     }
 

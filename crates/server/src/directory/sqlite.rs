@@ -208,6 +208,11 @@ impl Rows for Sqlite {
         "sqlite"
     }
 
+    /// The embedded database is one server's.
+    fn share_counts<'a>(&'a self, _: &'a str, counts: &'a str) -> Lookup<'a, Vec<String>> {
+        Box::pin(async { Ok(vec![counts.to_owned()]) })
+    }
+
     /// The embedded tables are those of the newest Appwrite.
     fn has<'a>(&'a self, _: &'a Space, _: &'static str, _: &'static str) -> Lookup<'a, bool> {
         Box::pin(async { Ok(true) })

@@ -433,6 +433,65 @@ fn what_changes_in_appwrite_changes_what_live_connections_hear() {
     assert_eq!(last_error(&mut bob), "The user no longer exists.");
 }
 
+/// Two servers of one installation tell the console how many connections a project has on both.
+fn the_console_is_told_of_the_connections_of_all_servers(installation: &Installation<'_>) {
+    let worlds = [World::new(installation, &[]), World::new(installation, &[])];
+    let mut others: Vec<Client> = Vec::new();
+    for (world, user) in worlds.iter().zip(["alice", "bob"]) {
+        let (client, first) = world.connect_as("alpha", user, "cookie");
+        assert_eq!(first["type"], "connected");
+        others.push(client);
+    }
+    let console = |user: &str| {
+        let token = worlds[0].fixtures.token(&format!("console/{user}/main"));
+        let cookie = format!("a_session_console={token}");
+        let mut client = worlds[0].node.connect("project=console&channels[]=project", &[("cookie", &cookie)]);
+        client.expect("connected");
+        client
+    };
+    let (mut owner, mut outsider) = (console("admin1"), console("outsider"));
+    loop {
+        let event = owner.expect("event");
+        assert_eq!(event["data"]["events"], json!(["stats.connections"]));
+        assert_eq!(event["data"]["channels"], json!(["project"]));
+        if event["data"]["payload"] == json!({ "alpha": 2 }) {
+            break;
+        }
+    }
+    outsider.say(&json!({ "type": "subscribe", "data": [{ "channels": ["x"] }] }));
+    outsider.expect("response");
+}
+
+#[test]
+fn the_console_is_told_of_connections_on_mariadb() {
+    let server = MariadbServer::start();
+    server.load("appwrite", &dump("appwrite-1.6.mariadb.sql"));
+    server.query(
+        "CREATE USER realtime@'%'; GRANT SELECT ON appwrite.* TO realtime@'%'; \
+         GRANT INSERT, UPDATE ON appwrite._console_realtime TO realtime@'%'; CREATE USER reader@'%'; \
+         GRANT SELECT ON appwrite.* TO reader@'%'",
+    );
+    let installation = Installation { adapter: "mariadb", port: server.port(), schema: "", user: "realtime" };
+    the_console_is_told_of_the_connections_of_all_servers(&installation);
+    let rows =
+        server.query("SELECT COUNT(*), MAX(value LIKE '%\"alpha\":1%') FROM appwrite._console_realtime");
+    assert_eq!(rows.lines().nth(1), Some("2\t1"), "a row for each server: {rows}");
+    let world = World::new(&Installation { user: "reader", ..installation }, &[]);
+    let told = world.node.wait_for_log("connections are counted for this server alone");
+    assert!(told.to_string().contains("denied"), "{told}");
+}
+
+#[test]
+fn the_console_is_told_of_connections_on_postgresql() {
+    let server = PostgresServer::start();
+    server.load("production", &dump("appwrite-main.postgres.sql"));
+    let installation =
+        Installation { adapter: "postgresql", port: server.port(), schema: "production", user: "postgres" };
+    the_console_is_told_of_the_connections_of_all_servers(&installation);
+    let rows = server.query("production", "SELECT count(*) FROM appwrite._console_realtime");
+    assert_eq!(rows.trim(), "2");
+}
+
 /// The error that comes before a client is closed.
 fn last_error(client: &mut Client) -> String {
     loop {
@@ -483,7 +542,7 @@ fn statements_page() -> String {
 
 #[test]
 fn every_statement_on_mariadb_is_documented_and_uses_an_index() {
-    let live = Live::new(&[("REALTIME_CACHE_PROJECTS", "0s")]);
+    let live = Live::new(&[("REALTIME_CACHE_PROJECTS", "0s"), ("REALTIME_STATISTICS", "false")]);
     live.server.query("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON");
     let token = live.world.fixtures.token("alpha/alice/main");
     let cookie = format!("a_session_alpha={token}");
@@ -521,7 +580,8 @@ fn every_statement_on_postgresql_uses_an_index() {
     server.load("production", &dump("appwrite-main.postgres.sql"));
     let installation =
         Installation { adapter: "postgresql", port: server.port(), schema: "production", user: "postgres" };
-    let world = World::new(&installation, &[("REALTIME_CACHE_PROJECTS", "0s")]);
+    let world =
+        World::new(&installation, &[("REALTIME_CACHE_PROJECTS", "0s"), ("REALTIME_STATISTICS", "false")]);
     let cookie = format!("a_session_alpha={}", world.fixtures.token("alpha/alice/main"));
     let key = world.fixtures.credentials["devKeys"]["alpha/valid"].as_str().unwrap();
     let headers = [

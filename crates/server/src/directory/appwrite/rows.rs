@@ -22,6 +22,9 @@ pub(crate) trait Rows: Send + Sync + Debug {
     /// The rows that a selection names.
     fn select<'a>(&'a self, selection: Select<'a>) -> Lookup<'a, Vec<Row>>;
 
+    /// Writes what this server counted over what it wrote before, and gives what every server wrote in the last 15 s.
+    fn share_counts<'a>(&'a self, server: &'a str, counts: &'a str) -> Lookup<'a, Vec<String>>;
+
     /// Whether a table has a column, by which versions of Appwrite are told apart.
     fn has<'a>(
         &'a self,
