@@ -172,8 +172,7 @@ impl Engine {
         let impersonated = live.identity.impersonated;
         match found {
             Ok(Some(identity)) if identity.account.is_some() && !impersonated => {
-                self.become_identity(id, identity, now);
-                self.recheck_if_changed_since(id, asked_at);
+                self.become_identity(id, identity, asked_at, now);
             }
             Ok(Some(_)) if impersonated => {
                 let text = "Cannot re-authenticate on an impersonated connection.";
@@ -192,11 +191,11 @@ impl Engine {
     /// An event is to be delivered.
     pub fn publish(&mut self, event: &Arc<Event>) {
         self.stats.events += 1;
-        match &event.roles_changed {
+        let met = match &event.roles_changed {
             Some(Holder::User(user)) => self.roles_changed(&event.project, user, Some(event), true),
             Some(Holder::StoredUser(user)) => self.roles_changed(&event.project, user, Some(event), false),
-            Some(Holder::Team(_)) | None => {}
-        }
+            Some(Holder::Team(_)) | None => SmallVec::new(),
+        };
         for receiver in self.index.receivers(event) {
             if self.is_rechecking(receiver.connection) {
                 continue;
@@ -204,7 +203,7 @@ impl Engine {
             let delivery = Delivery { event: Arc::clone(event), subscriptions: receiver.subscriptions };
             self.deliver(receiver.connection, delivery);
         }
-        self.hold(event);
+        self.hold(event, &met);
         if let Some(Holder::Team(team)) = &event.roles_changed {
             self.end_team(&event.project, team);
         }
@@ -229,11 +228,12 @@ impl Engine {
             return;
         }
         let Some(recheck) = self.rechecks.remove(&key) else { return };
-        for id in recheck.connections {
+        for (id, from) in recheck.connections {
+            let held = recheck.held.get(from..).unwrap_or_default();
             match found {
                 Ok(Some(standing)) if self.is_proved_by(id, standing) => {
                     self.take_account(id, Arc::clone(&standing.account));
-                    self.release(id, &recheck.held);
+                    self.release(id, held);
                 }
                 Ok(Some(_)) => {
                     let refusal = Refusal::new(RefusalKind::Unauthorized, "The session has ended.");
@@ -515,10 +515,12 @@ impl Engine {
         Ok(made)
     }
 
-    /// The connection is somebody else from now on; its subscriptions follow.
-    fn become_identity(&mut self, id: ConnectionId, identity: Identity, now: Instant) {
+    /// The connection is somebody else from now on, by what was read at this count of role changes; its subscriptions
+    /// follow.
+    fn become_identity(&mut self, id: ConnectionId, identity: Identity, asked_at: u64, now: Instant) {
+        let former = self.live(id).and_then(Live::user_key);
         self.leave_user(id);
-        let held = self.rechecked_apart(id);
+        let (from, held) = self.rechecked_apart(id);
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         let old = live.identity.user().cloned();
         live.rechecking = false;
@@ -534,8 +536,32 @@ impl Engine {
             self.rebind(id, old.as_ref(), &new);
         }
         self.push(id, Outgoing::Notice(Notice::Authenticated { profile: profile.unwrap_or_default() }));
-        self.release(id, &held);
+        self.recheck_if_changed_since(id, asked_at);
+        if !self.is_rechecking(id) {
+            self.release(id, &held);
+        } else if self.live(id).and_then(Live::user_key) == former {
+            self.wait_on(id, from, held);
+        } else if !held.is_empty() {
+            // They wait for somebody else's roles now, among whose events they have no place.
+            self.drop_slow(id);
+        }
         self.schedule(id);
+    }
+
+    /// A connection goes on waiting for its user's roles, with the events that were held for it before.
+    fn wait_on(&mut self, id: ConnectionId, from: usize, held: Held) {
+        let Some(key) = self.live(id).and_then(Live::user_key) else { return };
+        let Some(recheck) = self.rechecks.get_mut(&key) else { return };
+        let is_alone = recheck.connections.len() == 1;
+        let place = recheck.connections.iter_mut().find(|(other, _)| *other == id);
+        let Some((_, place)) = place else { return };
+        if is_alone {
+            // What was held went when nobody waited any more.
+            *place = 0;
+            recheck.held = held;
+        } else {
+            *place = from;
+        }
     }
 
     fn rebind(&mut self, id: ConnectionId, old: Option<&UserId>, new: &UserId) {
@@ -597,22 +623,21 @@ impl Engine {
 
     /// Begins to read a user's roles again. The event that tells of the change still reaches the connections that may
     /// see it under their old roles: a removed member learns of the removal. Somebody whom only a token speaks of is
-    /// concerned by what was announced alone.
+    /// concerned by what was announced alone. The connections that got the event are returned.
     fn roles_changed(
         &mut self,
         project: &ProjectId,
         user: &UserId,
         event: Option<&Arc<Event>>,
         announced: bool,
-    ) {
+    ) -> SmallVec<[ConnectionId; 2]> {
         let key = (project.clone(), user.clone());
         self.changes.note(&key);
         if let Some(recheck) = self.rechecks.get_mut(&key) {
             recheck.again = true;
         }
-        let Some(ids) = self.by_user.get(&key).cloned() else { return };
-        let mut met: SmallVec<[ConnectionId; 2]> = SmallVec::new();
-        for id in ids {
+        let mut met = SmallVec::new();
+        for id in self.by_user.get(&key).cloned().unwrap_or_default() {
             let is_claimed = self.live(id).is_some_and(|live| live.identity.claimed);
             if self.is_rechecking(id) || (is_claimed && !announced) {
                 continue;
@@ -622,9 +647,7 @@ impl Engine {
             }
             self.recheck(id);
         }
-        if let (Some(event), Some(recheck)) = (event, self.rechecks.get_mut(&key)) {
-            recheck.held.push((Arc::clone(event), met));
-        }
+        met
     }
 
     /// Holds back the connection's events until its user has been read again.
@@ -636,7 +659,7 @@ impl Engine {
             self.effects.push_back(Effect::Refresh { project: key.0, user: key.1 });
             Recheck::default()
         });
-        recheck.connections.push(id);
+        recheck.connections.push((id, recheck.held.len()));
     }
 
     fn recheck_if_changed_since(&mut self, id: ConnectionId, asked_at: u64) {
@@ -648,38 +671,32 @@ impl Engine {
         }
     }
 
-    /// Keeps an event for connections whose roles are being read again.
-    fn hold(&mut self, event: &Arc<Event>) {
+    /// Keeps an event for connections whose roles are being read again, but for those that have met it.
+    fn hold(&mut self, event: &Arc<Event>, met: &SmallVec<[ConnectionId; 2]>) {
         if self.rechecks.is_empty() {
             return;
         }
         let mut overfull = Vec::new();
         // Users in admin mode are the console's, wherever they are connected.
-        for project in [event.project.clone(), ProjectId::console()] {
+        let homes = [Some(event.project.clone()), (!event.project.is_console()).then(ProjectId::console)];
+        for project in homes.into_iter().flatten() {
             let first = (project.clone(), UserId::new(""));
             let of_project = self.rechecks.range_mut(first..).take_while(|(key, _)| key.0 == project);
-            for (key, recheck) in of_project {
-                let already = recheck.held.last().is_some_and(|(last, _)| Arc::ptr_eq(last, event));
-                if already {
-                    continue;
-                }
+            for (_, recheck) in of_project.filter(|(_, recheck)| !recheck.connections.is_empty()) {
                 if recheck.held.len() < self.settings.held_events {
-                    recheck.held.push((Arc::clone(event), SmallVec::new()));
+                    recheck.held.push((Arc::clone(event), met.clone()));
                 } else {
-                    overfull.push(key.clone());
+                    overfull.extend(recheck.connections.iter().map(|(id, _)| *id));
                 }
             }
         }
-        for key in overfull {
-            let Some(recheck) = self.rechecks.remove(&key) else { continue };
-            for id in recheck.connections {
-                self.drop_slow(id);
-            }
+        for id in overfull {
+            self.drop_slow(id);
         }
     }
 
     /// Delivers what was held back, to the roles as they are now.
-    fn release(&mut self, id: ConnectionId, held: &Held) {
+    fn release(&mut self, id: ConnectionId, held: &[(Arc<Event>, SmallVec<[ConnectionId; 2]>)]) {
         for (event, met) in held {
             if !met.contains(&id) {
                 self.deliver_if_entitled(event, id);
@@ -687,18 +704,24 @@ impl Engine {
         }
     }
 
-    /// Takes a connection out of its user's recheck, with the events that were held for it.
-    fn rechecked_apart(&mut self, id: ConnectionId) -> Held {
+    /// Takes a connection out of its user's recheck: the events that were held for it, and how many had been held before.
+    fn rechecked_apart(&mut self, id: ConnectionId) -> (usize, Held) {
+        let nothing = (0, Held::new());
         let Some(key) = self.live(id).filter(|live| live.rechecking).and_then(Live::user_key) else {
-            return Vec::new();
+            return nothing;
         };
-        let Some(recheck) = self.rechecks.get_mut(&key) else { return Vec::new() };
-        recheck.connections.retain(|other| *other != id);
-        let held = recheck.held.clone();
+        let Some(recheck) = self.rechecks.get_mut(&key) else { return nothing };
+        let Some((_, from)) = recheck.connections.iter().find(|(other, _)| *other == id) else {
+            return nothing;
+        };
+        let from = *from;
+        let held = recheck.held.get(from..).unwrap_or_default().to_vec();
+        recheck.connections.retain(|(other, _)| *other != id);
         if recheck.connections.is_empty() {
-            self.rechecks.remove(&key);
+            // It stays until it is answered: an answer asked for now must not be taken for that to a later question.
+            recheck.held = Held::new();
         }
-        held
+        (from, held)
     }
 
     fn deliver_if_entitled(&mut self, event: &Arc<Event>, id: ConnectionId) -> bool {

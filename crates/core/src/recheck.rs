@@ -14,7 +14,9 @@ pub(crate) type Held = Vec<(Arc<Event>, SmallVec<[ConnectionId; 2]>)>;
 /// A user whose roles are being read again.
 #[derive(Debug, Default)]
 pub(crate) struct Recheck {
-    pub(crate) connections: SmallVec<[ConnectionId; 2]>,
+    /// Its connections that wait, each with how many events had been held when it began to. None is left when all have
+    /// closed, or became somebody else, before the answer came.
+    pub(crate) connections: SmallVec<[(ConnectionId, usize); 2]>,
     /// Events of the project since, and who got each already under the old roles.
     pub(crate) held: Held,
     /// The roles changed once more meanwhile, so the answer under way is already old.

@@ -446,6 +446,54 @@ fn somebody_whom_only_a_token_speaks_of_is_concerned_by_what_is_announced_alone(
 }
 
 #[test]
+fn a_connection_that_joins_a_recheck_gets_no_event_twice() {
+    let mut world = world();
+    let first = world.connect(&["documents"], user("alice", &["red"]));
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    // It opens after the change and waits for nothing.
+    let second = world.connect(&["documents"], user("alice", &["red"]));
+    world.publish(event("e1", "documents", "team:red"));
+    assert_eq!(world.sent(second), ["connected", "event e1"]);
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    world.publish(event("e2", "documents", "team:red"));
+    let found = Ok(Some(standing("alice", &["red"])));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &found);
+    world.engine.refreshed(&"p".into(), &"alice".into(), &found);
+    assert_eq!(world.sent(second), ["event e2"]);
+    assert_eq!(world.sent(first), ["connected", "event e1", "event e2"]);
+}
+
+#[test]
+fn an_answer_from_before_a_change_is_not_taken_for_the_answer_to_it() {
+    let mut world = world();
+    let gone = world.connect(&["documents"], user("alice", &["red"]));
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    assert_eq!(world.refreshes(), 1);
+    world.engine.closed(gone);
+    let back = world.connect(&["documents"], user("alice", &["red"]));
+    world.sent(back);
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    world.publish(event("secret", "documents", "team:red"));
+    // Read before the second change.
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &["red"]))));
+    assert!(world.sent(back).is_empty());
+    assert_eq!(world.refreshes(), 1, "asked again");
+    world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
+    assert!(world.sent(back).is_empty());
+}
+
+#[test]
+fn events_that_change_roles_count_among_those_held() {
+    let mut world = world_with(Settings { held_events: 3, ..Settings::default() });
+    let id = world.connect(&["documents"], user("alice", &[]));
+    world.sent(id);
+    for number in 0..10 {
+        world.publish(change(&format!("c{number}"), "documents"));
+    }
+    assert_eq!(world.sent(id), ["close Slow"]);
+}
+
+#[test]
 fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
     let mut world = world();
     let member = world.connect(&["teams", "documents"], user("alice", &["red", "blue"]));
@@ -461,6 +509,39 @@ fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
     world.publish(event("open", "documents", "team:blue"));
     assert_eq!(world.sent(member), ["event end", "event open"]);
     assert_eq!(world.sent(other), ["event open"]);
+}
+
+#[test]
+fn held_events_are_not_judged_by_roles_that_an_authentication_read_before_the_change() {
+    let mut world = world();
+    // One alone, and one beside another connection of the user.
+    for others in 0..2 {
+        let other: Vec<_> = (0..others).map(|_| world.connect(&[], user("alice", &["red"]))).collect();
+        let id = world.connect(&["documents"], user("alice", &["red"]));
+        world.engine.receive(id, Ok(authenticate()), world.now);
+        world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+        world.publish(event("secret", "documents", "team:red"));
+        world.publish(event("open", "documents", "any"));
+        world.engine.authenticated(id, Ok(Some(user("alice", &["red"]))), world.now);
+        assert_eq!(world.sent(id), ["connected", "authenticated"]);
+        world.engine.refreshed(&"p".into(), &"alice".into(), &Ok(Some(standing("alice", &[]))));
+        assert_eq!(world.sent(id), ["event open"], "beside {others}");
+        for id in other.into_iter().chain([id]) {
+            world.engine.closed(id);
+        }
+    }
+}
+
+#[test]
+fn held_events_of_somebody_who_became_another_whose_roles_are_in_doubt_are_not_lost_silently() {
+    let mut world = world();
+    let id = world.connect(&["documents"], user("alice", &["red"]));
+    world.engine.receive(id, Ok(authenticate()), world.now);
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    world.engine.roles_may_have_changed(&"p".into(), &"bob".into());
+    world.publish(event("e", "documents", "any"));
+    world.engine.authenticated(id, Ok(Some(user("bob", &[]))), world.now);
+    assert_eq!(world.sent(id), ["close Slow"], "it comes back and asks anew");
 }
 
 #[test]
