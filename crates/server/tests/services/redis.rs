@@ -93,6 +93,7 @@ fn a_message_that_is_not_an_event_is_logged_and_skipped_on_the_same_connection()
     world.redis.command(&[b"PUBLISH", b"realtime", b"\xff\xfe secret-payload"]);
     assert_eq!(world.redis.publish(&envelope("good")), 1);
     assert_eq!(client.expect("event")["data"]["payload"]["$id"], "good");
+    node.wait_for_log(r#""bytes":17"#);
     let log = node.log();
     assert_eq!(log.matches("skipped a message on Redis that is not an event").count(), 8, "{log}");
     assert_eq!(log.matches("receiving events from Redis").count(), 1, "{log}");
