@@ -34,7 +34,7 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
         steps.push(step("licences and sources", deny::check));
     }
     steps.extend([
-        step("tests", tests),
+        step("tests", if extent == Extent::Full { tests } else { fast_tests }),
         step("doc tests", |root| cargo(root, &["test", "--quiet", "--workspace", "--locked", "--doc"])),
         step("fuzz corpora", fuzz::replay),
     ]);
@@ -54,26 +54,30 @@ fn format(root: &Path) -> Result<(), String> {
 /// With nextest where it is installed: it runs the tests of all crates side by side.
 fn tests(root: &Path) -> Result<(), String> {
     system::services(root)?;
-    if process::answers("cargo", &["nextest", "--version"]) {
+    if has_nextest() {
         cargo(
             root,
             &["nextest", "run", "--workspace", "--exclude", "realtime-fuzz", "--locked", "--no-fail-fast"],
         )
     } else {
-        cargo(
-            root,
-            &[
-                "test",
-                "--quiet",
-                "--workspace",
-                "--exclude",
-                "realtime-fuzz",
-                "--locked",
-                "--all-targets",
-                "--no-fail-fast",
-            ],
-        )
+        let args =
+            ["--workspace", "--exclude", "realtime-fuzz", "--locked", "--all-targets", "--no-fail-fast"];
+        cargo(root, &[&["test", "--quiet"], &args[..]].concat())
     }
+}
+
+/// The tests that start no services.
+fn fast_tests(root: &Path) -> Result<(), String> {
+    let args = ["--workspace", "--exclude", "realtime-fuzz", "--locked", "--no-fail-fast"];
+    if has_nextest() {
+        cargo(root, &[&["nextest", "run"], &args[..], &["-E", "not binary(services)"]].concat())
+    } else {
+        cargo(root, &[&["test", "--quiet"], &args[..], &["--lib", "--bins", "--examples"]].concat())
+    }
+}
+
+fn has_nextest() -> bool {
+    process::answers("cargo", &["nextest", "--version"])
 }
 
 fn cargo(root: &Path, args: &[&str]) -> Result<(), String> {

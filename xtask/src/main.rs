@@ -25,7 +25,7 @@ The chores of this repository.
 Usage: cargo xtask <verb>
 
   test [--fast]             Everything that must hold, after installing what it needs.
-                            --fast leaves out cargo-deny, the SDKs and the browser.
+                            --fast leaves out cargo-deny, services, the SDKs and the browser.
   ci                        What CI runs: the same as `test`.
   tidy                      House rules: openings, names, sizes, imports, directions between crates.
   deny                      Licences, bans and sources of dependencies (cargo-deny).
