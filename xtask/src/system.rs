@@ -81,6 +81,7 @@ fn install(root: &Path, packages: &[&str]) -> Result<(), String> {
         return Err(advice("neither root nor password-less sudo is available"));
     }
     println!("installing {names}");
+    let _unstarted = root_user.then(Unstarted::begin);
     let apt = |args: &[&str]| {
         let tool =
             if root_user { Tool::new("env", root) } else { Tool::new("sudo", root).args(["-n", "env"]) };
@@ -90,6 +91,33 @@ fn install(root: &Path, packages: &[&str]) -> Result<(), String> {
     let mut args = vec!["install", "--yes", "--no-install-recommends"];
     args.extend(packages);
     apt(&args).map(|_| ())
+}
+
+/// While it lives, packages that are installed do not start their services: the tests start what they need themselves,
+/// and where there is no init system a service that cannot start would fail the installation.
+struct Unstarted {
+    is_ours: bool,
+}
+
+impl Unstarted {
+    /// Debian asks this program, if it is there, whether a service may be started; 101 is no (invoke-rc.d(8)).
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn begin() -> Self {
+        use std::os::unix::fs::PermissionsExt;
+        let is_ours = !Path::new(Self::POLICY).exists()
+            && std::fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").is_ok()
+            && std::fs::set_permissions(Self::POLICY, std::fs::Permissions::from_mode(0o755)).is_ok();
+        Self { is_ours }
+    }
+}
+
+impl Drop for Unstarted {
+    fn drop(&mut self) {
+        if self.is_ours {
+            drop(std::fs::remove_file(Self::POLICY));
+        }
+    }
 }
 
 /// `v20.1.2` is 20.
