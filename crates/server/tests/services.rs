@@ -14,6 +14,10 @@
 mod appwrite;
 #[path = "services/clients.rs"]
 mod clients;
+#[path = "services/credentials.rs"]
+mod credentials;
+#[path = "services/limits.rs"]
+mod limits;
 #[path = "services/mariadb_server.rs"]
 mod mariadb_server;
 #[path = "services/node.rs"]
@@ -22,9 +26,13 @@ mod node;
 mod postgres_server;
 #[path = "services/proxies.rs"]
 mod proxies;
+#[path = "services/publishing.rs"]
+mod publishing;
 #[path = "services/redis.rs"]
 mod redis;
 #[path = "services/redis_server.rs"]
 mod redis_server;
 #[path = "services/ten_thousand.rs"]
 mod ten_thousand;
+#[path = "services/world.rs"]
+mod world;

@@ -232,6 +232,26 @@ impl Client {
         message
     }
 
+    /// Closed with this code, and then the link ends as its protocol asks for.
+    pub(crate) fn must_be_closed(&mut self, code: u16) {
+        assert_eq!(self.next(), json!({ "close": code }));
+        match &mut self.0 {
+            Link::WebSocket(socket) => {
+                let end = socket.read();
+                assert!(matches!(end, Err(tungstenite::Error::ConnectionClosed)), "{end:?}");
+            }
+            Link::EventStream(lines) => {
+                // The link may be used for another request, so it is the body that has to end: with an empty chunk.
+                let (mut line, mut before) = (String::new(), String::new());
+                while !(before == "0\r\n" && line == "\r\n") {
+                    before = std::mem::take(&mut line);
+                    let length = lines.read_line(&mut line).expect("the server ends the body");
+                    assert!(length > 0, "the link ended and the body did not");
+                }
+            }
+        }
+    }
+
     /// Sends a message.
     pub(crate) fn say(&mut self, message: &Value) {
         let Link::WebSocket(socket) = &mut self.0 else { panic!("an event stream only listens") };
