@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::channel::Channel;
 use crate::id::{EventId, ProjectId, SubscriptionId};
 use crate::identity::{Credential, Credentials};
+use crate::presence::Presence;
 use crate::query::Filter;
 use crate::refusal::Refusal;
 
@@ -48,6 +49,8 @@ pub enum Command {
     Subscribe(Vec<Subscribe>),
     /// Remove these subscriptions.
     Unsubscribe(Vec<SubscriptionId>),
+    /// Let others know this of me, for as long as I am connected.
+    Present(Presence),
 }
 
 /// One subscription to create or replace.

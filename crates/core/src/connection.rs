@@ -64,6 +64,20 @@ pub(crate) struct Live {
     pub(crate) authenticating: Option<u64>,
     /// While its user's roles are read again: matched events wait.
     pub(crate) rechecking: bool,
+    /// Whether others were let know of its user, who is to be absent once it is gone.
+    pub(crate) presents: Presents,
+}
+
+/// What a connection has to do with its user's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Presents {
+    /// Nothing.
+    #[default]
+    No,
+    /// It is being written; commands wait.
+    Asked,
+    /// It is, or may be, among those that keep it.
+    Yes,
 }
 
 impl Live {
@@ -94,7 +108,7 @@ impl Connection {
     pub(crate) fn is_busy(&self) -> bool {
         match &self.state {
             State::Opening(_) => true,
-            State::Live(live) => live.authenticating.is_some(),
+            State::Live(live) => live.authenticating.is_some() || live.presents == Presents::Asked,
             State::Closing => false,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::command::Hello;
 use crate::id::{ConnectionId, ProjectId, UserId};
 use crate::identity::{Credential, Identity};
+use crate::presence::Presence;
 use crate::project::Project;
 
 /// What the engine wants done outside.
@@ -30,6 +31,24 @@ pub enum Effect {
         address: IpAddr,
         /// What it showed.
         credential: Credential,
+    },
+    /// Keep what a user lets others know of itself, and tell them; answer with [`crate::engine::Engine::presented`].
+    Present {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Where.
+        project: ProjectId,
+        /// Which user.
+        user: UserId,
+        /// Whether a token alone speaks of the user, and no directory.
+        claimed: bool,
+        /// What to keep.
+        presence: Presence,
+    },
+    /// A connection that presented its user is gone; no answer is wanted.
+    Absent {
+        /// Which.
+        connection: ConnectionId,
     },
     /// Read a user again, past every cache; answer with [`crate::engine::Engine::refreshed`].
     Refresh {

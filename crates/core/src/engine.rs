@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 use crate::channel::{Channel, convert};
 use crate::command::{Command, Hello, Malformed, Subscribe};
-use crate::connection::{Connection, Live, Opening, State, WAITING_COMMANDS};
+use crate::connection::{Connection, Live, Opening, Presents, State, WAITING_COMMANDS};
 use crate::deadline::Deadlines;
 use crate::effect::{Admission, Effect};
 use crate::event::{Event, Holder};
@@ -20,10 +21,12 @@ use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing, Subscribed};
 use crate::origin::{self, OriginRules};
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::project::Project;
 use crate::random::Random;
 use crate::recheck::{Changes, Held, Recheck};
 use crate::refusal::{Close, Refusal, RefusalKind};
+use crate::role::Role;
 use crate::settings::Settings;
 use crate::slot::slots_of;
 use crate::stats::Stats;
@@ -185,6 +188,21 @@ impl Engine {
             Err(refusal) => self.push(id, Outgoing::Notice(Notice::Refused(refusal))),
         }
         self.changes.end(asked_at);
+        self.handle_waiting(id);
+    }
+
+    /// The presence of an [`Effect::Present`] was written, and is this (a JSON object) now.
+    pub fn presented(&mut self, id: ConnectionId, written: Result<Bytes, Refusal>) {
+        match self.connection_mut(id).and_then(Connection::live_mut) {
+            Some(live) => live.presents = Presents::Yes,
+            None => {
+                // It left before others were let know of it.
+                self.effects.push_back(Effect::Absent { connection: id });
+                return;
+            }
+        }
+        let notice = written.map_or_else(Notice::Refused, Notice::Presented);
+        self.push(id, Outgoing::Notice(notice));
         self.handle_waiting(id);
     }
 
@@ -378,6 +396,7 @@ impl Engine {
             identity,
             authenticating: None,
             rechecking: false,
+            presents: Presents::No,
         };
         self.index.enter(id, &project.id, &live.identity.roles());
         let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
@@ -475,6 +494,14 @@ impl Engine {
                 Ok(made) => Notice::Subscribed(made),
                 Err(refusal) => Notice::Refused(refusal),
             },
+            Ok(Command::Present(presence)) => match self.present(id, presence) {
+                Ok(()) => return,
+                Err(refusal) if refusal.kind == RefusalKind::Policy => {
+                    self.refuse(id, refusal);
+                    return;
+                }
+                Err(refusal) => Notice::Refused(refusal),
+            },
             Ok(Command::Unsubscribe(ids)) => Notice::Unsubscribed(
                 ids.into_iter()
                     .map(|subscription| {
@@ -513,6 +540,29 @@ impl Engine {
             self.index.subscribe(id, subscription);
         }
         Ok(made)
+    }
+
+    /// Has a user's presence written, if it may have one with these grants.
+    fn present(&mut self, id: ConnectionId, presence: Presence) -> Result<(), Refusal> {
+        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return Ok(()) };
+        if live.project.is_console() {
+            return Err(Refusal::policy("Presence requires a project context."));
+        }
+        // A user in admin mode is the console's, so the project has no presence of it.
+        let Some(user) = live.identity.user().filter(|_| !live.identity.admin).cloned() else {
+            return Err(Refusal::new(RefusalKind::Unauthorized, "User must be authorized"));
+        };
+        let roles = live.identity.roles();
+        let is_held = |role: &Role| role.is_any() || roles.contains(role);
+        if presence.grants.iter().flatten().any(|grant| !is_held(&grant.role)) {
+            let held: Vec<&str> = roles.iter().map(Role::as_str).collect();
+            let text = format!("Permissions must be one of: (any, {})", held.join(", "));
+            return Err(Refusal::new(RefusalKind::Unauthorized, text));
+        }
+        live.presents = Presents::Asked;
+        let (project, claimed) = (live.project.clone(), live.identity.claimed);
+        self.effects.push_back(Effect::Present { connection: id, project, user, claimed, presence });
+        Ok(())
     }
 
     /// The connection is somebody else from now on, by what was read at this count of role changes; its subscriptions
@@ -779,6 +829,9 @@ impl Engine {
 
     /// Ends everything that the engine keeps about a connection beside its outbox.
     fn detach(&mut self, id: ConnectionId) {
+        if self.live(id).is_some_and(|live| live.presents == Presents::Yes) {
+            self.effects.push_back(Effect::Absent { connection: id });
+        }
         self.rechecked_apart(id);
         self.leave_user(id);
         self.index.leave(id);

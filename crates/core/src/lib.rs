@@ -12,6 +12,7 @@ pub mod channel;
 pub mod event;
 pub mod identity;
 pub mod origin;
+pub mod presence;
 pub mod project;
 pub mod query;
 pub mod role;

@@ -52,6 +52,8 @@ pub enum Notice {
     Subscribed(Vec<Subscribed>),
     /// One entry for each item of an unsubscribe command, in its order; whether there was such a subscription.
     Unsubscribed(Vec<(SubscriptionId, bool)>),
+    /// What others know of the user now (a JSON object).
+    Presented(Bytes),
     /// Here I am.
     Pong,
     /// Something was refused.

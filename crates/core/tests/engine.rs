@@ -18,6 +18,7 @@ use realtime_core::id::{ConnectionId, ProjectId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership, Standing};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::outbox::Bounds;
+use realtime_core::presence::{Action, Grant, Presence};
 use realtime_core::project::Project;
 use realtime_core::query::{Filter, Payload};
 use realtime_core::refusal::{Close, Refusal, RefusalKind};
@@ -83,6 +84,7 @@ fn word(outgoing: &Outgoing) -> String {
         Outgoing::Notice(Notice::Authenticated { .. }) => "authenticated".to_owned(),
         Outgoing::Notice(Notice::Subscribed(_)) => "subscribed".to_owned(),
         Outgoing::Notice(Notice::Unsubscribed(_)) => "unsubscribed".to_owned(),
+        Outgoing::Notice(Notice::Presented(_)) => "presented".to_owned(),
         Outgoing::Notice(Notice::Pong) => "pong".to_owned(),
         Outgoing::Notice(Notice::Refused(refusal)) => format!("refused: {}", refusal.message),
         Outgoing::Notice(Notice::Heartbeat) => "heartbeat".to_owned(),
@@ -656,4 +658,95 @@ fn the_same_seed_mints_the_same_ids() {
     };
     assert_eq!(minted(), minted());
     assert_eq!(minted().first().unwrap().1.as_str().len(), 20);
+}
+
+fn present(world: &mut World, id: ConnectionId, grants: Option<&[&str]>) {
+    let read = |role: &&str| Grant { action: Action::Read, role: Role::new(role) };
+    let presence = Presence {
+        id: None,
+        status: "on".to_owned(),
+        metadata: Bytes::from_static(b"{}"),
+        grants: grants.map(|roles| roles.iter().map(read).collect()),
+    };
+    world.engine.receive(id, Ok(Command::Present(presence)), world.now);
+}
+
+/// Whose presence is to be written, and whose connection is gone.
+fn presences(world: &mut World) -> Vec<String> {
+    let effects = world.effects();
+    let told = effects.iter().filter_map(|effect| match effect {
+        Effect::Present { user, .. } => Some(format!("present {user}")),
+        Effect::Absent { .. } => Some("absent".to_owned()),
+        Effect::Wake(_) | Effect::Identify { .. } | Effect::Authenticate { .. } | Effect::Refresh { .. } => {
+            None
+        }
+    });
+    told.collect()
+}
+
+#[test]
+fn what_is_said_after_a_presence_waits_until_it_is_written() {
+    let mut world = world();
+    let id = world.connect(&[], user("U", &[]));
+    present(&mut world, id, None);
+    world.engine.receive(id, Ok(Command::Unsubscribe(vec![])), world.now);
+    assert_eq!(presences(&mut world), ["present U"]);
+    assert_eq!(world.sent(id), ["connected"]);
+    world.engine.presented(id, Ok(Bytes::from_static(b"{}")));
+    assert_eq!(world.sent(id), ["presented", "unsubscribed"]);
+}
+
+#[test]
+fn whoever_was_present_is_absent_when_its_connection_is_gone_and_only_once() {
+    let mut world = world();
+    let (here, silent) = (world.connect(&[], user("U", &[])), world.connect(&[], user("U", &[])));
+    present(&mut world, here, None);
+    world.engine.presented(here, Ok(Bytes::from_static(b"{}")));
+    presences(&mut world);
+    world.engine.closed(silent);
+    assert!(presences(&mut world).is_empty());
+    let now = world.now;
+    world.engine.drain(now, now);
+    world.engine.handle_timeout(now);
+    assert_eq!(presences(&mut world), ["absent"]);
+    world.engine.closed(here);
+    assert!(presences(&mut world).is_empty());
+}
+
+#[test]
+fn a_connection_that_left_while_its_presence_was_written_is_absent() {
+    for closed in [true, false] {
+        let mut world = world();
+        let id = world.connect(&[], user("U", &[]));
+        present(&mut world, id, None);
+        if closed {
+            world.engine.closed(id);
+        } else {
+            world.engine.drain(world.now, world.now);
+            world.engine.handle_timeout(world.now);
+        }
+        assert_eq!(presences(&mut world), ["present U"]);
+        world.engine.presented(id, Ok(Bytes::from_static(b"{}")));
+        assert_eq!(presences(&mut world), ["absent"]);
+    }
+}
+
+#[test]
+fn nobody_grants_what_it_does_not_hold_and_guests_have_no_presence() {
+    let mut world = world();
+    let (ann, guest) = (world.connect(&[], user("U", &[])), world.connect(&[], Identity::guest()));
+    let admin = world.connect(&[], Identity { admin: true, ..user("root", &[]) });
+    for granted in [&["team:T"][..], &["user:V"], &["any", "label:vip"]] {
+        present(&mut world, ann, Some(granted));
+    }
+    present(&mut world, guest, None);
+    present(&mut world, admin, None);
+    assert!(presences(&mut world).is_empty());
+    let text = "refused: Permissions must be one of: (any, user:U, users, user:U/verified, users/verified)";
+    assert_eq!(world.sent(ann), ["connected", text, text, text]);
+    for id in [guest, admin] {
+        assert_eq!(world.sent(id), ["connected", "refused: User must be authorized"]);
+    }
+    present(&mut world, ann, Some(&["any", "users", "user:U"]));
+    assert_eq!(presences(&mut world), ["present U"]);
 }

@@ -104,6 +104,7 @@ pub mod hello;
 mod notice;
 mod percent;
 pub mod permission;
+mod presence;
 pub mod publish;
 pub mod query_string;
 mod refusal;

@@ -11,10 +11,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use realtime_core::event::Event;
-use realtime_core::id::ProjectId;
+use realtime_core::id::{EventId, ProjectId};
 use tokio::sync::oneshot;
 
+use crate::presence::Presences;
 use crate::shard::{Job, ShardInbox};
 
 /// Something a bus does. Boxed because buses are used as `dyn`.
@@ -63,11 +65,18 @@ pub enum BusError {
 #[derive(Debug, Clone)]
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
+    presences: Arc<Presences>,
+}
+
+/// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
+pub(crate) fn drawn_event_id() -> EventId {
+    let micros = Timestamp::now().as_microsecond();
+    EventId::new(format!("{micros:014x}{:016x}", rand::random::<u64>()))
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>) -> Self {
-        Self { shards }
+    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>) -> Self {
+        Self { shards, presences }
     }
 
     /// How many connections each project has on this node.
@@ -85,6 +94,7 @@ impl NodeInbox {
 
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
     pub async fn event(&self, event: Arc<Event>) {
+        self.presences.hear(&event);
         for shard in self.shards.iter() {
             shard.post(Job::Publish(Arc::clone(&event))).await;
         }

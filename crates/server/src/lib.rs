@@ -14,6 +14,7 @@ pub mod installation;
 mod listener;
 pub mod node;
 pub mod peer;
+pub mod presence;
 mod self_test;
 pub mod shard;
 mod statistics;

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{debug, error, info};
 
 use crate::admission::Admission;
+use crate::presence::{Holder, Presences};
 
 /// What other threads ask of a shard.
 #[derive(Debug)]
@@ -97,6 +98,7 @@ pub(crate) struct ShardParts {
     /// Decides minted ids; different for each shard.
     pub(crate) seed: u64,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) presences: Arc<Presences>,
     /// Where look-ups run, off the shard's thread.
     pub(crate) background: Handle,
     /// Turns true when the shard is to end.
@@ -117,6 +119,7 @@ struct Inner {
     sleeping_until: Cell<Option<Instant>>,
     load: Arc<AtomicUsize>,
     admission: Arc<Admission>,
+    presences: Arc<Presences>,
     background: Handle,
 }
 
@@ -166,6 +169,7 @@ impl Shard {
             sleeping_until: Cell::new(None),
             load,
             admission: parts.admission,
+            presences: parts.presences,
             background: parts.background,
         }))
     }
@@ -244,6 +248,17 @@ impl Shard {
                     move |engine, found| engine.authenticated(connection, found, Instant::now()),
                 );
             }
+            Effect::Present { connection, project, user, claimed, presence } => {
+                let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
+                self.look_up(
+                    async move { presences.present(holder, (project, user), claimed, &presence).await },
+                    move |engine, written| engine.presented(connection, written),
+                );
+            }
+            Effect::Absent { connection } => {
+                let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
+                presences.begin_to_leave(&self.0.background, holder);
+            }
             Effect::Refresh { project, user } => {
                 let admission = Arc::clone(&self.0.admission);
                 let (of, whom) = (project.clone(), user.clone());
@@ -252,6 +267,10 @@ impl Shard {
                 });
             }
         }
+    }
+
+    fn holder(&self, connection: ConnectionId) -> Holder {
+        Holder { shard: self.0.number, connection }
     }
 
     /// Runs a look-up in the background and brings its answer back to the engine.

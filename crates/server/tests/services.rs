@@ -24,6 +24,8 @@ mod mariadb_server;
 mod node;
 #[path = "services/postgres_server.rs"]
 mod postgres_server;
+#[path = "services/presence.rs"]
+mod presence;
 #[path = "services/proxies.rs"]
 mod proxies;
 #[path = "services/publishing.rs"]

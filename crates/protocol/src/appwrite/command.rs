@@ -11,6 +11,8 @@ use realtime_core::refusal::Refusal;
 use realtime_core::secret::Secret;
 use serde_json::{Map, Value};
 
+use super::presence;
+
 /// The longest session token in characters (Appwrite `authentication`).
 const MAX_SESSION: usize = 2_048;
 /// The longest JSON Web Token in characters. Not Appwrite's, which takes none in a message; room for a key id and for
@@ -45,7 +47,7 @@ pub(super) fn decode(message: &[u8], limits: &Limits) -> Result<Command, Malform
         Some("authentication") => authenticate(data).map(Command::Authenticate),
         Some("subscribe") => subscribe(data, limits).map(Command::Subscribe),
         Some("unsubscribe") => unsubscribe(data).map(Command::Unsubscribe),
-        Some("presence") => Err(invalid("Presence is not available on this server yet.")),
+        Some("presence") => presence::decode(data).map(Command::Present),
         Some(_) | None => Err(invalid(TYPE)),
     }
 }

@@ -37,6 +37,9 @@ pub(super) fn encode(notice: &Notice, masking: Masking) -> Option<Message> {
                 .collect();
             spell("response", &Response { to: "unsubscribe", success: true, subscriptions })
         }
+        Notice::Presented(presence) => {
+            spell("response", &Presented { to: "presence", presence: object(presence) })
+        }
         Notice::Pong => Message::own(Bytes::from_static(br#"{"type":"pong"}"#)),
         Notice::Refused(refused) => spell(
             "error",
@@ -73,6 +76,13 @@ struct Response<T> {
     to: &'static str,
     success: bool,
     subscriptions: Vec<T>,
+}
+
+/// The one answer of Appwrite's without `success`.
+#[derive(Serialize)]
+struct Presented<'a> {
+    to: &'static str,
+    presence: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -185,6 +195,10 @@ mod tests {
         assert_eq!(
             told(&Notice::Authenticated { profile: Bytes::from_static(br#"{"$id":"U"}"#) }),
             r#"{"type":"response","data":{"to":"authentication","success":true,"user":{"$id":"U"}}}"#
+        );
+        assert_eq!(
+            told(&Notice::Presented(Bytes::from_static(br#"{"$id":"R"}"#))),
+            r#"{"type":"response","data":{"to":"presence","presence":{"$id":"R"}}}"#
         );
         let made = Subscribed {
             id: "s1".into(),

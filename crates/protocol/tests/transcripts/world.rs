@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use realtime_core::effect::Effect;
 use realtime_core::engine::Engine;
-use realtime_core::id::{ConnectionId, EventId};
+use realtime_core::id::{ConnectionId, EventId, PresenceId};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
 use realtime_core::settings::Settings;
@@ -318,6 +318,13 @@ impl World {
                 let found = self.directory.authenticate(&project, &credential);
                 self.engine.authenticated(connection, found, self.now);
             }
+            Effect::Present { connection, user, presence, .. } => {
+                let id = presence.id.as_ref().map_or("drawn", PresenceId::as_str);
+                let status = &presence.status;
+                let document = serde_json::json!({ "$id": id, "userId": user.as_str(), "status": status });
+                self.engine.presented(connection, Ok(document.to_string().into()));
+            }
+            Effect::Absent { .. } => {}
             Effect::Refresh { project, user } => {
                 let found = self.directory.refresh(&project, &user);
                 self.engine.refreshed(&project, &user, &found);

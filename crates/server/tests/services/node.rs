@@ -143,6 +143,12 @@ impl Node {
         Client::event_stream(&self.address, query, headers)
     }
 
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// Tells it to stop, as an operator does, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
@@ -152,8 +158,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 

@@ -208,10 +208,6 @@ fn unsubscribe_takes_any_ids_that_are_not_empty() {
 
 #[test]
 fn what_is_not_there_yet_says_so() {
-    assert_eq!(
-        refusal(&said("presence", &json!({"status": "on"}))),
-        "Presence is not available on this server yet."
-    );
     let tail = |channel: &str| read(&said("subscribe", &json!([{"channels": [channel]}])));
     assert_eq!(
         tail("console.tail.p"),
