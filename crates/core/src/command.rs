@@ -32,6 +32,8 @@ pub struct Hello {
     pub queries: HashMap<String, Vec<(SlotKey, Vec<String>)>>,
     /// The last event the client saw before it lost its connection.
     pub since: Option<EventId>,
+    /// Whether the client wants to be told when events may be missing.
+    pub wants_gaps: bool,
 }
 
 /// The client's own number or name for a subscription made in the opening request (Appwrite's query slots).
@@ -62,6 +64,8 @@ pub struct Subscribe {
     pub channels: Vec<Channel>,
     /// What the payload must satisfy.
     pub filter: Filter,
+    /// The last event the client saw of it; what came after is sent first.
+    pub since: Option<EventId>,
 }
 
 /// A message that is not a command. The connection goes on.

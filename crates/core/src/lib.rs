@@ -30,6 +30,7 @@ pub mod limit;
 pub mod outbox;
 mod random;
 mod recheck;
+pub mod replay;
 pub mod settings;
 pub mod slot;
 pub mod stats;

@@ -25,7 +25,8 @@ pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + S
 /// A source of events.
 ///
 /// `run` posts the events of one project in the order received, and returns only when it cannot go on; a source with a
-/// network reconnects inside. A message that cannot be read is logged with context and skipped.
+/// network reconnects inside, and says when events may have been missed. A message that cannot be read is logged with
+/// context and skipped; since nobody knows what it was, that is such a moment too.
 pub trait Bus: Send + Sync + Debug {
     /// What the bus is called in logs and metrics.
     fn name(&self) -> &'static str;
@@ -90,6 +91,28 @@ impl NodeInbox {
             }
         }
         all
+    }
+
+    /// Events come in from now on, for the first time.
+    pub async fn begin(&self) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Begin).await;
+        }
+    }
+
+    /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
+    /// in since the last one.
+    pub async fn gap(&self) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Gap).await;
+        }
+    }
+
+    /// Posts an event that this node makes by itself, which nobody comes back for.
+    pub(crate) async fn mention(&self, event: Arc<Event>) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Mention(Arc::clone(&event))).await;
+        }
     }
 
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.

@@ -275,6 +275,7 @@ impl Config {
             addresses: self.addresses,
             counter: None,
             holds: None,
+            memory: None,
             statistics: self.statistics,
             outage: self.users.outage,
             trusted_headers: self.trusted_headers.clone(),

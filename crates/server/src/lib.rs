@@ -20,3 +20,4 @@ pub mod shard;
 mod statistics;
 pub mod telemetry;
 pub mod transport;
+pub mod whereabouts;

@@ -26,6 +26,7 @@ use crate::self_test;
 use crate::shard::{self, Job, ShardInbox, ShardParts};
 use crate::statistics;
 use crate::transport;
+use crate::whereabouts::{SharedMemory, Whereabouts};
 
 /// How long the shards may take to end after the last connection was to be closed.
 const LAST_WORDS: Duration = Duration::from_secs(6);
@@ -43,6 +44,8 @@ pub struct Settings {
     pub addresses: AddressLimits,
     /// Counts connections of all servers together.
     pub counter: Option<Arc<dyn SharedCounter>>,
+    /// Remembers where subscriptions stood, for all servers together.
+    pub memory: Option<Arc<dyn SharedMemory>>,
     /// Knows which servers keep which presences.
     pub holds: Option<Arc<dyn SharedHolds>>,
     /// How long the directory may be away while a user's roles are read again.
@@ -112,6 +115,7 @@ impl Node {
         let address = listener.local_addr().map_err(listen)?;
         let counted = Arc::clone(&directory);
         let presences = Presences::new(Arc::clone(&directory), Arc::clone(&bus), settings.holds);
+        let whereabouts = Whereabouts::new(settings.engine.replay.window, settings.memory);
         let admission = Arc::new(
             Admission::new(directory, settings.addresses, settings.outage)
                 .counting_with(settings.counter, settings.addresses),
@@ -146,6 +150,7 @@ impl Node {
                 seed: rand::random(),
                 admission: Arc::clone(&admission),
                 presences: Arc::clone(&presences),
+                whereabouts: Arc::clone(&whereabouts),
                 background: Handle::current(),
                 stop: shards_stopped.clone(),
             };
@@ -163,6 +168,7 @@ impl Node {
             tokio::spawn(run_bus(bus, inbox.clone())),
             tokio::spawn(self_test::run(inbox.clone())),
             tokio::spawn(Arc::clone(&presences).run(inbox.clone())),
+            tokio::spawn(Arc::clone(&whereabouts).run()),
         ];
         if settings.statistics {
             sources.push(tokio::spawn(statistics::run(inbox, counted)));

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use realtime_core::channel::Channel;
 use realtime_core::command::{Command, Malformed, Subscribe};
-use realtime_core::id::SubscriptionId;
+use realtime_core::id::{EventId, SubscriptionId};
 use realtime_core::identity::Credential;
 use realtime_core::query::{Filter, Limits, QueryError};
 use realtime_core::refusal::Refusal;
@@ -90,6 +90,8 @@ struct Item<'a> {
     id: Option<&'a str>,
     channels: Vec<&'a str>,
     queries: Vec<&'a Value>,
+    /// Not Appwrite's: the last event that the client saw.
+    since: Option<&'a str>,
 }
 
 impl<'a> Item<'a> {
@@ -115,7 +117,10 @@ impl<'a> Item<'a> {
         let channels = channels.ok_or_else(|| invalid("items: channels must contain only strings."))?;
         let queries = value.get("queries").map_or_else(|| Some(Vec::new()), list);
         let queries = queries.ok_or_else(|| invalid("items: queries is not a valid array."))?;
-        Ok(Self { id: value.get("subscriptionId").and_then(Value::as_str), channels, queries })
+        let id = value.get("subscriptionId").and_then(Value::as_str);
+        // Whatever is no event's id is ignored, as every key that Appwrite does not know.
+        let since = value.get("since").and_then(Value::as_str).filter(|since| !since.is_empty());
+        Ok(Self { id, channels, queries, since })
     }
 
     fn compile(&self, limits: &Limits) -> Result<Subscribe, Malformed> {
@@ -131,6 +136,7 @@ impl<'a> Item<'a> {
             }
         })?;
         Ok(Subscribe {
+            since: self.since.map(EventId::new),
             id: self.id.map(SubscriptionId::new),
             channels: self.channels.iter().map(Channel::new).collect(),
             filter,

@@ -115,6 +115,11 @@ impl Redis {
             Ok(subscription) => subscription,
             Err(error) => return reason(&error),
         };
+        if outage.was_connected {
+            node.gap().await;
+        } else {
+            node.begin().await;
+        }
         self.connected.store(true, Ordering::Relaxed);
         outage.end(&self.place);
         let mut pings = interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
@@ -249,6 +254,7 @@ async fn take(message: &[u8], node: &NodeInbox) {
         Err(error) => {
             warn!(%error, bytes = message.len(), channel = CHANNEL, "skipped a message on Redis that is not an event");
             trace!(message = %String::from_utf8_lossy(message), "the message skipped");
+            node.gap().await;
         }
     }
 }

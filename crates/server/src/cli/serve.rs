@@ -19,6 +19,7 @@ use crate::installation;
 use crate::node::{Node, Settings};
 use crate::presence::SharedHolds;
 use crate::telemetry;
+use crate::whereabouts::SharedMemory;
 
 pub(super) fn command() -> Command {
     settings(Command::new("serve").about("Serve clients, from the embedded database or beside Appwrite").after_help(
@@ -40,12 +41,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
         let counter = redis.clone().map(|redis| redis as Arc<dyn SharedCounter>);
         let holds = redis.clone().map(|redis| redis as Arc<dyn SharedHolds>);
+        let memory = redis.clone().map(|redis| redis as Arc<dyn SharedMemory>);
         let copies = redis.clone().map(|redis| redis as Arc<dyn Copies>);
         let bus: Arc<dyn Bus> = match redis {
             Some(redis) => redis,
             None => Arc::new(Memory::default()),
         };
-        let settings = Settings { counter, holds, ..config.node() };
+        let settings = Settings { counter, holds, memory, ..config.node() };
         if let Some(database) = &config.database {
             let node = Node::start(settings, installation::directory(&config, database, copies)?, bus)?;
             until_told_to_stop(told, node).await;

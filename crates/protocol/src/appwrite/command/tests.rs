@@ -30,6 +30,7 @@ fn item(id: Option<&str>, channels: &[&str], queries: &[&str]) -> Subscribe {
         id: id.map(SubscriptionId::new),
         channels: channels.iter().map(Channel::new).collect(),
         filter: Filter::parse(queries, &Limits::default()).unwrap_or_default(),
+        since: None,
     }
 }
 
