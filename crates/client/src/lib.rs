@@ -1,4 +1,7 @@
 //! Listen to what happens in a backend, as it happens.
+//!
+//! [`session`] is the client as a state machine without I/O; around it lie the nouns of the conversation.
+
 pub mod advice;
 mod backoff;
 pub mod channel;
@@ -20,5 +23,14 @@ pub mod session;
 pub mod state;
 pub mod subscription;
 
+pub use self::advice::Advice;
 pub use self::channel::Channel;
+pub use self::close::Close;
+pub use self::credential::Credential;
+pub use self::endpoint::Endpoint;
+pub use self::error::{Error, PayloadError};
+pub use self::event::{Event, Gap};
+pub use self::interest::Interest;
 pub use self::query::Query;
+pub use self::state::State;
+pub use self::subscription::SubscriptionId;

@@ -175,9 +175,9 @@ mod tests {
 
     #[test]
     fn the_most_specific_name_is_the_first_unless_the_server_says_it() {
-        let name = |text: &str| match Message::read(text).unwrap() {
-            Message::Event { event, .. } => event.event,
-            other => panic!("{other:?}"),
+        let name = |text: &str| {
+            let Message::Event { event, .. } = Message::read(text).unwrap() else { panic!("{text}") };
+            event.event
         };
         assert_eq!(
             name(r#"{"type":"event","data":{"events":["a.b","a.*"],"payload":[]}}"#),
@@ -191,10 +191,8 @@ mod tests {
     fn slots_come_as_an_object_a_list_or_not_at_all() {
         let slots = |subscriptions: &str| {
             let text = format!(r#"{{"type":"connected","data":{{"subscriptions":{subscriptions}}}}}"#);
-            match Message::read(&text).unwrap() {
-                Message::Connected { slots, .. } => slots,
-                other => panic!("{other:?}"),
-            }
+            let Message::Connected { slots, .. } = Message::read(&text).unwrap() else { panic!("{text}") };
+            slots
         };
         assert_eq!(slots(r#"{"1":"b","x":"no","0":7}"#), [(1, "b".to_owned())]);
         assert_eq!(slots(r#"["a","b"]"#), [(0, "a".to_owned()), (1, "b".to_owned())]);

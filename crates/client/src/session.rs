@@ -459,7 +459,7 @@ impl Session {
         }
         self.phase = Phase::Live(Box::new(live));
         for id in slots.subscriptions {
-            self.confirm(id, Recovery::read(None));
+            self.confirm(id, None);
         }
         if self.subscriptions.is_empty() {
             self.linger();
@@ -467,13 +467,14 @@ impl Session {
     }
 
     /// The server listens for this subscription, and says what became of the time in between if there was one.
-    fn confirm(&mut self, id: SubscriptionId, recovery: Recovery) {
+    fn confirm(&mut self, id: SubscriptionId, item: Option<&Value>) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.established = true;
+        subscription.seen.begin(item);
         self.effects.push_back(Effect::Ready(id));
         if live.resuming.remove(&id) {
-            match recovery {
+            match Recovery::read(item) {
                 Recovery::Complete => self.tell(State::Recovered { subscription: id }),
                 Recovery::Incomplete(gap) => {
                     subscription.gap = Some(gap.clone());
@@ -515,7 +516,7 @@ impl Session {
             self.dialect = Dialect::Messages { proven: true };
             for id in ids {
                 let item = items.iter().find(|item| is_about(item, id));
-                self.confirm(id, Recovery::read(item));
+                self.confirm(id, item);
             }
         }
     }
