@@ -1,6 +1,7 @@
 //! Sessions against a server in time that the test makes up.
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "a test looks for one state among all")]
 #![expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 
 #[path = "session/server.rs"]

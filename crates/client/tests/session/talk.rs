@@ -168,13 +168,11 @@ impl Talk {
         let end = self.now + time;
         let mut wakes = 0;
         while let Some(due) = self.session.poll_timeout().filter(|due| *due <= end) {
-            wakes += 1;
-            assert!(wakes < 100_000, "a busy loop");
+            wakes = if due > self.now { 0 } else { wakes + 1 };
+            assert!(wakes < 5, "a busy loop");
             self.now = self.now.max(due);
             self.session.handle_timeout(self.now);
             self.settle();
-            let next = self.session.poll_timeout();
-            assert!(next.is_none_or(|next| next > self.now), "it would be woken again at once");
         }
         self.now = end;
     }
@@ -186,7 +184,7 @@ impl Talk {
     /// The clock jumps: the machine has slept.
     pub(crate) fn jump(&mut self, time: Duration) {
         self.now += time;
-        for _ in 0..100 {
+        for _ in 0..5 {
             if self.session.poll_timeout().is_none_or(|due| due > self.now) {
                 return;
             }
