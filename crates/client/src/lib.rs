@@ -5,6 +5,7 @@
 pub mod advice;
 mod backoff;
 pub mod channel;
+pub mod client;
 pub mod close;
 pub mod credential;
 pub mod effect;
@@ -25,6 +26,7 @@ pub mod subscription;
 
 pub use self::advice::Advice;
 pub use self::channel::Channel;
+pub use self::client::{Client, Subscription};
 pub use self::close::Close;
 pub use self::credential::Credential;
 pub use self::endpoint::Endpoint;
