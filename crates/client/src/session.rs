@@ -457,6 +457,8 @@ impl Session {
         } else {
             live.waiting = self.subscriptions.keys().copied().collect();
         }
+        // Servers count the messages of a connection.
+        self.pace = Pace::new(self.now);
         self.phase = Phase::Live(Box::new(live));
         for id in slots.subscriptions {
             self.confirm(id, None);
