@@ -9,7 +9,6 @@ use crate::subscription::SubscriptionId;
 
 /// What a client tells about its connection, events aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum State {
     /// It connects; before this it failed so many times in a row.
     Connecting {

@@ -217,8 +217,9 @@ impl Driver {
                 }
             }
             Effect::Provide => {
-                if let Some(provider) = &self.provider {
-                    let asked = tokio::spawn(provider.provide());
+                if let Some(provider) = self.provider.clone() {
+                    // A fault of the application's, also before its first await, is its own.
+                    let asked = tokio::spawn(async move { provider.provide().await });
                     if let Some(overdue) = self.providing.replace(asked) {
                         overdue.abort();
                     }
