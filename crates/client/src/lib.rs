@@ -1,6 +1,10 @@
-//! Listen to what happens in a backend, as it happens.
+//! The Rust SDK: a [`Client`] on tokio around a [`session`] without I/O. What follows is the crate's README.
 //!
-//! [`session`] is the client as a state machine without I/O; around it lie the nouns of the conversation.
+//! In reading order: [`interest`], [`channel`] and [`query`] say what is listened to, [`event`] and [`state`] what comes of
+//! it, [`close`] and [`advice`] how it ends; [`session`] is the conversation, [`message`] its spelling, [`effect`] what it
+//! wants done, and [`client`] does that.
+#![doc = ""]
+#![doc = include_str!("../README.md")]
 
 pub mod advice;
 mod backoff;
@@ -36,3 +40,8 @@ pub use self::interest::Interest;
 pub use self::query::Query;
 pub use self::state::State;
 pub use self::subscription::SubscriptionId;
+
+/// The guide's examples compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/sdk-rust.md")]
+struct Guide;
