@@ -5,12 +5,14 @@
 
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a target panics when a promise is broken")]
 
+mod client_session;
 mod engine;
 mod jwt;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use bytes::Bytes;
+pub use client_session::client_session;
 pub use engine::engine;
 pub use jwt::{appwrite_jwt, backend_jwt};
 use realtime_core::id::{EventId, ProjectId};
@@ -32,7 +34,7 @@ use realtime_server::transport::websocket::frame::{CONTROL_LIMIT, Inbound, read_
 pub type Target = fn(&[u8]);
 
 /// Every target by its name, which is also the name of its corpus.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("query", query),
     ("origin", origin),
     ("command", command),
@@ -46,6 +48,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("appwrite_jwt", appwrite_jwt),
     ("backend_jwt", backend_jwt),
     ("engine", engine),
+    ("client_session", client_session),
 ];
 
 /// A payload in the first line, queries in the others: whatever they are, the answer is the same each time, and

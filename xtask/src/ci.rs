@@ -37,6 +37,18 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
         step("tests", if extent == Extent::Full { tests } else { fast_tests }),
         step("doc tests", |root| cargo(root, &["test", "--quiet", "--workspace", "--locked", "--doc"])),
         step("fuzz corpora", fuzz::replay),
+        step("package of the Rust SDK", |root| {
+            let args = [
+                "package",
+                "--quiet",
+                "--package",
+                "realtime-client",
+                "--locked",
+                "--no-verify",
+                "--allow-dirty",
+            ];
+            cargo(root, &args)
+        }),
     ]);
     if extent == Extent::Full {
         steps.extend([

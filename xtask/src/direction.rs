@@ -14,6 +14,7 @@ const RULES: &[Rule] = &[
     Rule {
         package: "realtime-core",
         never: &[
+            "realtime-client",
             "realtime-protocol",
             "realtime-server",
             "tokio",
@@ -28,7 +29,22 @@ const RULES: &[Rule] = &[
     },
     Rule {
         package: "realtime-protocol",
-        never: &["realtime-server", "tokio", "hyper", "mio", "socket2", "rustls", "rand", "getrandom"],
+        never: &[
+            "realtime-client",
+            "realtime-server",
+            "tokio",
+            "hyper",
+            "mio",
+            "socket2",
+            "rustls",
+            "rand",
+            "getrandom",
+        ],
+    },
+    // What an application depends on brings nothing of the server with it.
+    Rule {
+        package: "realtime-client",
+        never: &["realtime-core", "realtime-protocol", "realtime-server", "hyper", "sqlx", "redis"],
     },
 ];
 
@@ -42,7 +58,7 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
         let wrong = forbidden(&tree, rule.never);
         if !wrong.is_empty() {
             return Err(format!(
-                "{package} depends on {wrong}, which does I/O or stands above it; \
+                "{package} depends on {wrong}, which it must do without; \
                  `cargo tree --package {package} --invert {wrong}` shows the way",
                 package = rule.package,
             ));
