@@ -36,6 +36,8 @@ pub enum Gap {
     Unvouched,
     /// The connection was lost for a while and the server could not recover what was missed, for this reason.
     Unrecovered(String),
+    /// The server's own source of events was away for a while, and it cannot tell what happened meanwhile.
+    SourceAway,
     /// The subscription was not read fast enough, and its buffer was full.
     Overrun,
 }

@@ -34,6 +34,8 @@ pub enum Message {
         /// For each subscription of the request.
         subscriptions: Vec<Value>,
     },
+    /// Events may be missing: their source was away.
+    Gap,
     /// A ping is answered.
     Pong,
     /// Something is wrong.
@@ -94,6 +96,7 @@ impl Message {
                     Some(_) | None => Vec::new(),
                 },
             },
+            "gap" => Self::Gap,
             "pong" => Self::Pong,
             "error" => Self::Error {
                 code: data.get("code").and_then(Value::as_i64).unwrap_or_default(),

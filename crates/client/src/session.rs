@@ -25,7 +25,7 @@ use crate::close::Close;
 use crate::credential::Credential;
 use crate::effect::Effect;
 use crate::error::Error;
-use crate::event::Event;
+use crate::event::{Event, Gap};
 use crate::interest::Interest;
 use crate::message::{self, Message};
 use crate::pace::Pace;
@@ -270,6 +270,7 @@ impl Session {
             Ok(Message::Event { event, subscriptions }) => self.deliver(&event, &subscriptions),
             Ok(Message::Response { to, subscriptions }) => self.answered(&to, &subscriptions),
             Ok(Message::Error { code, message }) => self.complained(code, message),
+            Ok(Message::Gap) => self.source_was_away(),
             Ok(Message::Pong | Message::Unknown) => {}
             Err(_) => {
                 let beginning = text.chars().take(EXCERPT).collect();
@@ -483,6 +484,20 @@ impl Session {
                     self.tell(State::Gap { subscription: id, gap });
                 }
             }
+        }
+    }
+
+    /// Every subscription that the server listens for may miss something.
+    fn source_was_away(&mut self) {
+        let established = self.subscriptions.iter_mut().filter(|(_, subscription)| subscription.established);
+        let ids: Vec<SubscriptionId> = established
+            .map(|(id, subscription)| {
+                subscription.gap = Some(Gap::SourceAway);
+                *id
+            })
+            .collect();
+        for subscription in ids {
+            self.tell(State::Gap { subscription, gap: Gap::SourceAway });
         }
     }
 

@@ -15,6 +15,7 @@ use realtime_core::limit::Rate;
 use realtime_core::origin::OriginSettings;
 use realtime_core::outbox::Bounds;
 use realtime_core::query;
+use realtime_core::replay;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings as EngineSettings;
 use realtime_protocol::appwrite::{Appwrite, Masking};
@@ -203,6 +204,7 @@ impl Config {
             },
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
+            replay: read.replay()?,
             origin: OriginSettings {
                 hosts: read.hosts("origin.hosts")?,
                 schemes: read.list("origin.schemes"),
@@ -339,6 +341,22 @@ impl<'a> Reader<'a> {
     fn some_time(&self, key: &'static str, least: Duration) -> Result<Duration, ConfigError> {
         let duration = self.duration(key)?;
         if duration < least { Err(self.wrong(key, &format!("at least {least:?}"))) } else { Ok(duration) }
+    }
+
+    /// What is kept for clients that were away. How far a client has got is known from one heartbeat to the next, so that
+    /// the window must have room for some.
+    fn replay(&self) -> Result<replay::Bounds, ConfigError> {
+        let window = self.duration("resume.window")?;
+        let heartbeat = self.duration("heartbeat")?;
+        if !window.is_zero() && window < heartbeat * 4 {
+            return Err(self.wrong("resume.window", "0s, or at least four times `heartbeat`"));
+        }
+        Ok(replay::Bounds {
+            window,
+            events: self.at_least("resume.events", 1)?,
+            bytes: self.at_least("resume.bytes", 1)?,
+            total_bytes: self.at_least("resume.total_bytes", 1)?,
+        })
     }
 
     fn log_filter(&self, key: &'static str) -> Result<String, ConfigError> {

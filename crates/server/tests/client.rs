@@ -215,7 +215,8 @@ async fn a_server_that_is_killed_and_started_anew_is_listened_to_again() {
     wait_for(&mut states, |state| matches!(state, State::Gap { .. })).await;
     server.say("documents", 2);
     let event = next(&mut documents).await;
-    assert_eq!((event.payload.get(), event.gap), (r#"{"n":2}"#, Some(Gap::Unvouched)));
+    let lost = Some(Gap::Unrecovered("unknown".to_owned()));
+    assert_eq!((event.payload.get(), event.gap), (r#"{"n":2}"#, lost));
 }
 
 #[tokio::test]

@@ -1,0 +1,57 @@
+// The official SDK, unmodified, on a link that is cut in mid-stream: the application gets every event.
+//
+// A short run by default; RESUME_CUTS and RESUME_EVENTS make it longer (200 and 20000: about 6 minutes, for the SDK waits a
+// second or more before it connects again).
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+import { Cutter } from '../support/cutter.js';
+import { document } from '../support/event.js';
+import { Server } from '../support/server.js';
+import { Tab } from '../support/tab.js';
+import { until } from '../support/until.js';
+
+const CUTS = Number(process.env.RESUME_CUTS ?? 4);
+const EVENTS = Number(process.env.RESUME_EVENTS ?? 2_000);
+const AT_ONCE = 10;
+const PER_SECOND = 500;
+
+for (const major of [27, 28]) {
+  for (const way of ['client', 'service']) {
+    test(`appwrite ${major}, ${way}: nothing is lost on a link that is cut ${CUTS} times`, async (t) => {
+      const server = await Server.start();
+      const cutter = await Cutter.start(server.facts.endpoint);
+      const tab = new Tab(major, { ...server.facts, endpoint: cutter.endpoint });
+      try {
+        const { got } = await tab.listen(way, ['documents']);
+        let published = 0;
+        let cuts = 0;
+        const started = Date.now();
+        while (published < EVENTS || cuts < CUTS) {
+          const batch = Array.from({ length: AT_ONCE }, (_, index) => document(`n${published + index}`, ['any']));
+          await server.publish(...batch);
+          published += AT_ONCE;
+          // A cut each time that the client is back, and has been for a moment.
+          if (cuts < CUTS && cutter.open > 0 && got.length > 0 && published % 50 === 0) {
+            cutter.cut();
+            cuts += 1;
+            const due = cutter.links + 1;
+            if (cuts >= CUTS / 2) await until(() => cutter.links >= due, 'the client comes back');
+          }
+          await pause(Math.max(0, started + (published / PER_SECOND) * 1_000 - Date.now()));
+        }
+        const ids = () => new Set(got.map(({ payload }) => payload.$id));
+        await until(() => ids().size >= published, () => `${ids().size} of ${published} events`);
+        const expected = new Set(Array.from({ length: published }, (_, index) => `n${index}`));
+        assert.deepEqual(ids(), expected);
+        t.diagnostic(`${published} events, ${cuts} cuts, ${cutter.links} links, ${got.length - published} events twice`);
+      } finally {
+        tab.close();
+        cutter.stop();
+        await server.stop();
+      }
+    });
+  }
+}
