@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use realtime_core::channel::Channel;
 use realtime_core::command::{Command, Hello, Subscribe};
-use realtime_core::effect::Admission;
+use realtime_core::effect::{Admission, Effect, Owner};
 use realtime_core::engine::Engine;
 use realtime_core::event::{Event, Holder, Spellings};
-use realtime_core::id::{ConnectionId, ProjectId, UserId};
+use realtime_core::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership, Standing};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::project::Project;
 use realtime_core::query::{Filter, Payload};
 use realtime_core::refusal::{Refusal, RefusalKind};
+use realtime_core::replay::{Parked, Place};
 use realtime_core::role::Role;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings;
@@ -37,11 +38,12 @@ pub fn engine(data: &[u8]) {
     let mut engine = Engine::new(Settings::default(), 7);
     let mut seen: HashMap<ConnectionId, Seen> = HashMap::new();
     let mut ids: Vec<ConnectionId> = Vec::new();
+    let mut memory: HashMap<(Owner, SubscriptionId), Parked> = HashMap::new();
     for step in data.chunks_exact(2) {
         let (what, with) = (step[0], step[1]);
         let id = ids.get(usize::from(with >> 4) % ids.len().max(1)).copied();
         let number = with & 7;
-        match (what % 12, id) {
+        match (what % 15, id) {
             (0, _) if ids.len() < 16 => {
                 let id = engine.open(hello(), now);
                 assert!(seen.insert(id, Seen::default()).is_none(), "an id is never given twice");
@@ -70,11 +72,12 @@ pub fn engine(data: &[u8]) {
                     id: Some(format!("s{}", number & 3).as_str().into()),
                     channels: vec![channel(number)],
                     filter: Filter::default(),
+                    since: (with & 8 != 0).then(|| format!("e{}", with & 0x30).as_str().into()),
                 };
                 engine.receive(id, Ok(Command::Subscribe(vec![subscribe])), now);
             }
             (6, Some(id)) => engine.receive(id, Ok(Command::Unsubscribe(vec!["s1".into()])), now),
-            (7, _) => engine.publish(&Arc::new(event(with))),
+            (7, _) => engine.publish(&Arc::new(event(with)), now),
             (8, _) => {
                 let (user, account) = (user(number & 1), account(number));
                 for state in seen.values_mut() {
@@ -92,10 +95,43 @@ pub fn engine(data: &[u8]) {
                 now += Duration::from_secs(u64::from(with));
                 engine.handle_timeout(now);
             }
+            (12, Some(id)) => {
+                let mark = engine.mark(id);
+                engine.acknowledge(id, mark, now);
+            }
+            (13, Some(id)) => engine.said_goodbye(id),
+            (14, _) if with > 200 => engine.gap(now),
             (11, _) if with == 255 => engine.drain(now + Duration::from_secs(5), now),
             _ => {}
         }
-        while engine.poll_effect().is_some() {}
+        while let Some(effect) = engine.poll_effect() {
+            match effect {
+                Effect::Recall { connection, owner, subscriptions } => {
+                    let found = subscriptions.into_iter().filter_map(|id| {
+                        let parked = memory.get(&(owner.clone(), id.clone()))?;
+                        Some((id, parked.clone()))
+                    });
+                    engine.recalled(connection, found.collect());
+                }
+                Effect::Remember { owner, places } => {
+                    for (id, place) in places {
+                        let key = (owner.clone(), id);
+                        match place {
+                            Some(Place { position, at }) => {
+                                memory.insert(key, Parked { position, at: at.unwrap_or(now) })
+                            }
+                            None => memory.remove(&key),
+                        };
+                    }
+                }
+                Effect::Wake(_)
+                | Effect::Identify { .. }
+                | Effect::Authenticate { .. }
+                | Effect::Present { .. }
+                | Effect::Absent { .. }
+                | Effect::Refresh { .. } => {}
+            }
+        }
         for id in &ids {
             let state = seen.entry(*id).or_default();
             while let Some(outgoing) = engine.poll_outgoing(*id) {
@@ -168,7 +204,7 @@ fn event(with: u8) -> Event {
         number => Role::new(format!("team:t{}", number - 4)),
     };
     Event {
-        id: "e".into(),
+        id: format!("e{}", with & 0x30).as_str().into(),
         project: ProjectId::new("p"),
         channels: vec![channel(with >> 3)],
         roles: vec![role],
@@ -191,6 +227,7 @@ fn hello() -> Hello {
         channels: vec![channel(0), channel(1)],
         queries: HashMap::new(),
         since: None,
+        wants_gaps: false,
     }
 }
 

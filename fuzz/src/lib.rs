@@ -114,8 +114,8 @@ pub fn command(data: &[u8]) {
 pub fn envelope(data: &[u8]) {
     let Ok(event) = envelope::decode(&Bytes::copy_from_slice(data)) else { return };
     assert!(!event.roles.is_empty() && !event.channels.is_empty());
-    let delivery =
-        Delivery { event: event.into(), subscriptions: ["a \"quoted\" id".into()].into_iter().collect() };
+    let subscriptions = ["a \"quoted\" id".into()].into_iter().collect();
+    let delivery = Delivery { event: event.into(), subscriptions };
     let message = Appwrite::default().encode(&Outgoing::Event(delivery)).expect("an event has a spelling");
     let text = [message.shared, message.own].concat();
     let sent: serde_json::Value = serde_json::from_slice(&text).expect("it is JSON");

@@ -34,7 +34,8 @@ pub struct Event<T = Box<RawValue>> {
 pub enum Gap {
     /// The connection was lost for a while and the server does not vouch for that time: it cannot resume.
     Unvouched,
-    /// The connection was lost for a while and the server could not recover what was missed, for this reason.
+    /// The connection was lost for a while and the server could not recover what was missed, or the server itself may have
+    /// missed something; this is its reason.
     Unrecovered(String),
     /// The subscription was not read fast enough, and its buffer was full.
     Overrun,

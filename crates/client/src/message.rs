@@ -34,6 +34,11 @@ pub enum Message {
         /// For each subscription of the request.
         subscriptions: Vec<Value>,
     },
+    /// The server may have missed events.
+    Gap {
+        /// Its reason.
+        reason: String,
+    },
     /// A ping is answered.
     Pong,
     /// Something is wrong.
@@ -93,6 +98,9 @@ impl Message {
                     Some(Value::Array(items)) => items.clone(),
                     Some(_) | None => Vec::new(),
                 },
+            },
+            "gap" => Self::Gap {
+                reason: data.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned(),
             },
             "pong" => Self::Pong,
             "error" => Self::Error {

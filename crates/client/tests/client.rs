@@ -141,7 +141,7 @@ async fn events_arrive_in_order_as_values_of_the_application() {
             (peer, ids)
         });
     subscription.ready().await.unwrap();
-    assert_eq!(peer.uri, "/v1/realtime?project=p");
+    assert_eq!(peer.uri, "/v1/realtime?project=p&gaps=1");
     for number in 0..100 {
         peer.event(&ids, number).await;
     }

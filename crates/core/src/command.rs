@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::channel::Channel;
 use crate::id::{EventId, ProjectId, SubscriptionId};
 use crate::identity::{Credential, Credentials};
+use crate::presence::Presence;
 use crate::query::Filter;
 use crate::refusal::Refusal;
 
@@ -31,6 +32,8 @@ pub struct Hello {
     pub queries: HashMap<String, Vec<(SlotKey, Vec<String>)>>,
     /// The last event the client saw before it lost its connection.
     pub since: Option<EventId>,
+    /// Whether the client wants to be told when events may be missing.
+    pub wants_gaps: bool,
 }
 
 /// The client's own number or name for a subscription made in the opening request (Appwrite's query slots).
@@ -48,6 +51,8 @@ pub enum Command {
     Subscribe(Vec<Subscribe>),
     /// Remove these subscriptions.
     Unsubscribe(Vec<SubscriptionId>),
+    /// Let others know this of me, for as long as I am connected.
+    Present(Presence),
 }
 
 /// One subscription to create or replace.
@@ -59,6 +64,8 @@ pub struct Subscribe {
     pub channels: Vec<Channel>,
     /// What the payload must satisfy.
     pub filter: Filter,
+    /// The last event the client saw of it; what came after is sent first.
+    pub since: Option<EventId>,
 }
 
 /// A message that is not a command. The connection goes on.

@@ -5,11 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Command, Hello, Malformed};
-use crate::id::{ProjectId, UserId};
+use smallvec::SmallVec;
+
+use crate::command::{Command, Hello, Malformed, Subscribe};
+use crate::effect::Owner;
+use crate::id::{ProjectId, SubscriptionId, UserId};
 use crate::identity::Identity;
 use crate::limit::Bucket;
 use crate::outbox::Outbox;
+use crate::replay::{Mark, Parked};
 
 /// Commands that wait for a look-up, at most. Only reached with the message limit switched off or raised.
 pub(crate) const WAITING_COMMANDS: usize = 256;
@@ -22,11 +26,12 @@ pub(crate) struct Connection {
     /// Said while a look-up is under way; handled in order once it is answered.
     pub(crate) waiting: VecDeque<Result<Command, Malformed>>,
     pub(crate) allowance: Bucket,
-    /// When to send a heartbeat, unless something else was sent since the last look.
+    /// When to send a heartbeat.
     pub(crate) heartbeat_at: Instant,
-    pub(crate) spoke: bool,
     /// When the engine is to end the connection because the node stops.
     pub(crate) leave_at: Option<Instant>,
+    /// The client took leave: it will not come back for what it missed.
+    pub(crate) goodbye: bool,
     /// The moment under which the connection stands in the deadlines.
     pub(crate) due: Instant,
 }
@@ -64,6 +69,77 @@ pub(crate) struct Live {
     pub(crate) authenticating: Option<u64>,
     /// While its user's roles are read again: matched events wait.
     pub(crate) rechecking: bool,
+    /// Whether others were let know of its user, who is to be absent once it is gone.
+    pub(crate) presents: Presents,
+    /// A subscribe command, while it is looked up where its subscriptions stood.
+    pub(crate) pending: Option<Box<Pending>>,
+    /// While the client gets what it missed: everything it is sent comes from the log, not from what happens.
+    pub(crate) catching_up: Option<Box<CatchUp>>,
+    /// What the client is known to have got.
+    pub(crate) acknowledged: Mark,
+    /// While events are held back: what came before them.
+    pub(crate) held_since: Mark,
+    /// When it was last remembered where the subscriptions stand.
+    pub(crate) remembered_at: Instant,
+    /// Whether to tell when events may be missing.
+    pub(crate) wants_gaps: bool,
+}
+
+/// A subscribe command that waits.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) items: Vec<Subscribe>,
+    /// Where its subscriptions stood, once that is known.
+    pub(crate) found: Option<Vec<(SubscriptionId, Parked)>>,
+}
+
+/// How far a client that was away has got.
+#[derive(Debug)]
+pub(crate) struct CatchUp {
+    /// Everything up to here was looked at.
+    pub(crate) cursor: Mark,
+    /// Events that it got out of turn.
+    pub(crate) met: SmallVec<[Mark; 1]>,
+    /// Subscriptions that had got everything up to a place when others came back for what is before it.
+    ahead: Vec<(SubscriptionId, Mark)>,
+}
+
+impl CatchUp {
+    /// Nothing is missed but what happens after this.
+    pub(crate) fn at(cursor: Mark) -> Self {
+        Self { cursor, met: SmallVec::new(), ahead: Vec::new() }
+    }
+
+    /// A subscription has got everything up to here.
+    pub(crate) fn has_got(&mut self, subscription: SubscriptionId, mark: Mark) {
+        match self.ahead.iter_mut().find(|(known, _)| *known == subscription) {
+            Some((_, ahead)) => *ahead = mark.max(*ahead),
+            None => self.ahead.push((subscription, mark)),
+        }
+    }
+
+    /// These go on where they stood, whatever was known of them before.
+    pub(crate) fn come_back(&mut self, resumed: &[SubscriptionId]) {
+        self.ahead.retain(|(known, _)| !resumed.contains(known));
+    }
+
+    /// Whether a subscription has got what happened here.
+    pub(crate) fn got(&self, subscription: &SubscriptionId, mark: Mark) -> bool {
+        self.met.contains(&mark)
+            || self.ahead.iter().any(|(known, ahead)| known == subscription && mark <= *ahead)
+    }
+}
+
+/// What a connection has to do with its user's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Presents {
+    /// Nothing.
+    #[default]
+    No,
+    /// It is being written; commands wait.
+    Asked,
+    /// It is, or may be, among those that keep it.
+    Yes,
 }
 
 impl Live {
@@ -72,6 +148,13 @@ impl Live {
         let user = self.identity.user()?.clone();
         let project = if self.identity.admin { ProjectId::console() } else { self.project.clone() };
         Some((project, user))
+    }
+}
+
+impl Live {
+    /// Whose its subscriptions are.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { project: self.project.clone(), user: self.identity.user().cloned() }
     }
 }
 
@@ -94,7 +177,9 @@ impl Connection {
     pub(crate) fn is_busy(&self) -> bool {
         match &self.state {
             State::Opening(_) => true,
-            State::Live(live) => live.authenticating.is_some(),
+            State::Live(live) => {
+                live.authenticating.is_some() || live.presents == Presents::Asked || live.pending.is_some()
+            }
             State::Closing => false,
         }
     }

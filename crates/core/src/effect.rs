@@ -4,9 +4,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::command::Hello;
-use crate::id::{ConnectionId, ProjectId, UserId};
+use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use crate::identity::{Credential, Identity};
+use crate::presence::Presence;
 use crate::project::Project;
+use crate::replay::Place;
 
 /// What the engine wants done outside.
 #[derive(Debug)]
@@ -31,6 +33,41 @@ pub enum Effect {
         /// What it showed.
         credential: Credential,
     },
+    /// Look up where these subscriptions stood when their client was here last; answer with
+    /// [`crate::engine::Engine::recalled`].
+    Recall {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Whose they are.
+        owner: Owner,
+        /// Which.
+        subscriptions: Vec<SubscriptionId>,
+    },
+    /// Remember where these subscriptions stand, should their client come back; `None` is to be forgotten.
+    Remember {
+        /// Whose they are.
+        owner: Owner,
+        /// Which, and where.
+        places: Vec<(SubscriptionId, Option<Place>)>,
+    },
+    /// Keep what a user lets others know of itself, and tell them; answer with [`crate::engine::Engine::presented`].
+    Present {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Where.
+        project: ProjectId,
+        /// Which user.
+        user: UserId,
+        /// Whether a token alone speaks of the user, and no directory.
+        claimed: bool,
+        /// What to keep.
+        presence: Presence,
+    },
+    /// A connection that presented its user is gone; no answer is wanted.
+    Absent {
+        /// Which.
+        connection: ConnectionId,
+    },
     /// Read a user again, past every cache; answer with [`crate::engine::Engine::refreshed`].
     Refresh {
         /// Whose project.
@@ -38,6 +75,15 @@ pub enum Effect {
         /// Which user.
         user: UserId,
     },
+}
+
+/// Whose a subscription is: nobody else may go on with it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// The project.
+    pub project: ProjectId,
+    /// The user; `None` for guests.
+    pub user: Option<UserId>,
 }
 
 /// What a look-up found out about somebody who wants in.

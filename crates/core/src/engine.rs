@@ -1,15 +1,18 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod resume;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 use crate::channel::{Channel, convert};
-use crate::command::{Command, Hello, Malformed, Subscribe};
-use crate::connection::{Connection, Live, Opening, State, WAITING_COMMANDS};
+use crate::command::{Command, Hello, Malformed};
+use crate::connection::{Connection, Live, Opening, Presents, State, WAITING_COMMANDS};
 use crate::deadline::Deadlines;
 use crate::effect::{Admission, Effect};
 use crate::event::{Event, Holder};
@@ -17,13 +20,16 @@ use crate::id::{ConnectionId, ProjectId, SubscriptionId, TeamId, UserId};
 use crate::identity::{Account, Identity, Standing};
 use crate::index::{Index, Subscription};
 use crate::limit::Bucket;
-use crate::notice::{Delivery, Notice, Outgoing, Subscribed};
+use crate::notice::{Delivery, Notice, Outgoing};
 use crate::origin::{self, OriginRules};
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::project::Project;
 use crate::random::Random;
-use crate::recheck::{Changes, Held, Recheck};
+use crate::recheck::{Changes, Held, Recheck, Withheld};
 use crate::refusal::{Close, Refusal, RefusalKind};
+use crate::replay::{Mark, Replay};
+use crate::role::Role;
 use crate::settings::Settings;
 use crate::slot::slots_of;
 use crate::stats::Stats;
@@ -34,7 +40,7 @@ use crate::verdict::Verdict;
 pub struct Engine {
     settings: Settings,
     index: Index,
-    places: Vec<Place>,
+    seats: Vec<Seat>,
     free: Vec<u32>,
     deadlines: Deadlines,
     effects: VecDeque<Effect>,
@@ -42,13 +48,14 @@ pub struct Engine {
     rechecks: BTreeMap<(ProjectId, UserId), Recheck>,
     changes: Changes,
     leaving: Option<Leaving>,
+    replay: Replay,
     random: Random,
     stats: Stats,
 }
 
-/// Where a connection stands; the generation goes up each time the place is used again.
+/// Where a connection is kept; the generation goes up each time the seat is taken again.
 #[derive(Debug, Default)]
-struct Place {
+struct Seat {
     generation: u32,
     connection: Option<Box<Connection>>,
 }
@@ -64,9 +71,10 @@ impl Engine {
     /// the same outputs.
     pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
+            replay: Replay::new(settings.replay, seed),
             settings,
             index: Index::new(seed),
-            places: Vec::new(),
+            seats: Vec::new(),
             free: Vec::new(),
             deadlines: Deadlines::default(),
             effects: VecDeque::new(),
@@ -82,10 +90,10 @@ impl Engine {
     /// Somebody wants in. The answer comes as messages of the connection, after an [`Effect::Identify`].
     pub fn open(&mut self, hello: Hello, now: Instant) -> ConnectionId {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            self.places.len() as u32 - 1
+            self.seats.push(Seat::default());
+            self.seats.len() as u32 - 1
         });
-        let generation = self.places.get(slot as usize).map_or(0, |place| place.generation);
+        let generation = self.seats.get(slot as usize).map_or(0, |place| place.generation);
         let id = ConnectionId::new(slot, generation);
         let hello = Arc::new(hello);
         let until = now + self.settings.open_timeout;
@@ -101,14 +109,15 @@ impl Engine {
             waiting: VecDeque::new(),
             allowance: Bucket::default(),
             heartbeat_at,
-            spoke: false,
             leave_at: None,
+            goodbye: false,
             due: until.min(heartbeat_at),
         };
         self.deadlines.set(connection.due, id);
-        if let Some(place) = self.places.get_mut(slot as usize) {
+        if let Some(place) = self.seats.get_mut(slot as usize) {
             place.connection = Some(Box::new(connection));
         }
+        self.replay.begin(now);
         self.stats.opened += 1;
         self.stats.connections += 1;
         if self.leaving.is_some() {
@@ -188,22 +197,72 @@ impl Engine {
         self.handle_waiting(id);
     }
 
-    /// An event is to be delivered.
-    pub fn publish(&mut self, event: &Arc<Event>) {
+    /// The presence of an [`Effect::Present`] was written, and is this (a JSON object) now.
+    pub fn presented(&mut self, id: ConnectionId, written: Result<Bytes, Refusal>) {
+        match self.connection_mut(id).and_then(Connection::live_mut) {
+            Some(live) => live.presents = Presents::Yes,
+            None => {
+                // It left before others were let know of it.
+                self.effects.push_back(Effect::Absent { connection: id });
+                return;
+            }
+        }
+        let notice = written.map_or_else(Notice::Refused, Notice::Presented);
+        self.push(id, Outgoing::Notice(notice));
+        self.handle_waiting(id);
+    }
+
+    /// Something happened: whoever listens and may see it is told, and who is away may come back for it.
+    pub fn publish(&mut self, event: &Arc<Event>, now: Instant) {
         self.stats.events += 1;
+        let mark = self.replay.record(event, now);
+        self.stats.replay_bytes = self.replay.bytes() as u64;
+        self.tell(event, mark);
+    }
+
+    /// The same for what nobody comes back for: something that this node alone tells, by the clock.
+    pub fn mention(&mut self, event: &Arc<Event>) {
+        self.tell(event, self.replay.last());
+    }
+
+    /// Events come in from now on; those of before are not known.
+    pub fn begin(&mut self, now: Instant) {
+        self.replay.restart(now);
+    }
+
+    /// Events may have been missed until now. Nobody who was away is vouched for any more, and who asked to be told of
+    /// it is.
+    pub fn gap(&mut self, now: Instant) {
+        self.stats.gaps += 1;
+        self.replay.gap(now);
+        for id in self.ids() {
+            let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { continue };
+            let was_behind = live.catching_up.take().is_some();
+            if live.wants_gaps {
+                self.push(id, Outgoing::Notice(Notice::Gap));
+            } else if was_behind {
+                // It was promised all that it had missed. When it comes back it is told that nobody can vouch for it.
+                self.finish(id, None, Close::Slow);
+            }
+        }
+    }
+
+    fn tell(&mut self, event: &Arc<Event>, mark: Mark) {
         let met = match &event.roles_changed {
-            Some(Holder::User(user)) => self.roles_changed(&event.project, user, Some(event), true),
-            Some(Holder::StoredUser(user)) => self.roles_changed(&event.project, user, Some(event), false),
+            Some(Holder::User(user)) => self.roles_changed(&event.project, user, Some((event, mark)), true),
+            Some(Holder::StoredUser(user)) => {
+                self.roles_changed(&event.project, user, Some((event, mark)), false)
+            }
             Some(Holder::Team(_)) | None => SmallVec::new(),
         };
         for receiver in self.index.receivers(event) {
-            if self.is_rechecking(receiver.connection) {
+            if self.is_rechecking(receiver.connection) || self.catches_up(receiver.connection) {
                 continue;
             }
             let delivery = Delivery { event: Arc::clone(event), subscriptions: receiver.subscriptions };
-            self.deliver(receiver.connection, delivery);
+            self.deliver(receiver.connection, mark, delivery);
         }
-        self.hold(event, &met);
+        self.hold(event, mark, &met);
         if let Some(Holder::Team(team)) = &event.roles_changed {
             self.end_team(&event.project, team);
         }
@@ -234,6 +293,8 @@ impl Engine {
                 Ok(Some(standing)) if self.is_proved_by(id, standing) => {
                     self.take_account(id, Arc::clone(&standing.account));
                     self.release(id, held);
+                    self.go_on_subscribing(id);
+                    self.handle_waiting(id);
                 }
                 Ok(Some(_)) => {
                     let refusal = Refusal::new(RefusalKind::Unauthorized, "The session has ended.");
@@ -254,7 +315,7 @@ impl Engine {
             return;
         }
         self.detach(id);
-        if let Some(place) = self.places.get_mut(id.slot() as usize) {
+        if let Some(place) = self.seats.get_mut(id.slot() as usize) {
             place.connection = None;
             place.generation = place.generation.wrapping_add(1);
         }
@@ -293,10 +354,8 @@ impl Engine {
 
     /// The next thing to send on a connection.
     pub fn poll_outgoing(&mut self, id: ConnectionId) -> Option<Outgoing> {
-        let connection = self.connection_mut(id)?;
-        let outgoing = connection.outbox.pop()?;
-        connection.spoke |= !matches!(outgoing, Outgoing::Notice(Notice::Heartbeat));
-        Some(outgoing)
+        self.catch_up(id);
+        self.connection_mut(id)?.outbox.pop()
     }
 
     /// Whether the connection's last words are queued.
@@ -333,12 +392,12 @@ impl Engine {
     }
 
     fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        let place = self.places.get(id.slot() as usize)?;
+        let place = self.seats.get(id.slot() as usize)?;
         place.connection.as_deref().filter(|_| place.generation == id.generation())
     }
 
     fn connection_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
-        let place = self.places.get_mut(id.slot() as usize)?;
+        let place = self.seats.get_mut(id.slot() as usize)?;
         place.connection.as_deref_mut().filter(|_| place.generation == id.generation())
     }
 
@@ -347,7 +406,7 @@ impl Engine {
     }
 
     fn ids(&self) -> Vec<ConnectionId> {
-        let numbered = self.places.iter().enumerate();
+        let numbered = self.seats.iter().enumerate();
         numbered
             .filter(|(_, place)| place.connection.is_some())
             .map(|(slot, place)| ConnectionId::new(slot as u32, place.generation))
@@ -370,6 +429,7 @@ impl Engine {
             .map_err(|error| Refusal::policy(error.to_string()))?;
         let count = slots.iter().map(|slot| slot.channels.len()).sum();
         self.check_room(slots.len(), count).map_err(|refusal| Refusal::policy(refusal.message))?;
+        let since = hello.since.as_ref().map(|event| self.replay.find_event(&project.id, event));
 
         let live = Live {
             project: project.id.clone(),
@@ -378,6 +438,13 @@ impl Engine {
             identity,
             authenticating: None,
             rechecking: false,
+            presents: Presents::No,
+            pending: None,
+            catching_up: None,
+            acknowledged: Mark::default(),
+            held_since: Mark::default(),
+            remembered_at: now,
+            wants_gaps: hello.wants_gaps,
         };
         self.index.enter(id, &project.id, &live.identity.roles());
         let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
@@ -391,12 +458,18 @@ impl Engine {
         for slot in slots {
             let subscription = self.random.subscription_id();
             made.push((slot.key, subscription.clone()));
-            self.index.subscribe(
-                id,
-                Subscription { id: subscription, channels: slot.channels.into(), filter: slot.filter },
-            );
+            let start = since.and_then(Result::ok).unwrap_or(self.replay.last());
+            let subscription = Subscription::new(subscription, slot.channels.into(), slot.filter);
+            self.index.subscribe(id, Subscription { start, ..subscription });
         }
-        self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile }));
+        let recovery = since.map(|found| found.map(drop));
+        self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile, recovery }));
+        self.count_recovery(recovery);
+        if let Some(Ok(_)) = since {
+            let resumed: Vec<SubscriptionId> =
+                self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
+            self.begin_to_catch_up(id, &resumed);
+        }
         self.schedule(id);
         Ok(())
     }
@@ -471,48 +544,54 @@ impl Engine {
                 self.effects.push_back(Effect::Authenticate { connection: id, project, address, credential });
                 return;
             }
-            Ok(Command::Subscribe(items)) => match self.subscribe(id, items) {
-                Ok(made) => Notice::Subscribed(made),
+            Ok(Command::Subscribe(items)) => {
+                self.begin_to_subscribe(id, items);
+                return;
+            }
+            Ok(Command::Present(presence)) => match self.present(id, presence) {
+                Ok(()) => return,
+                Err(refusal) if refusal.kind == RefusalKind::Policy => {
+                    self.refuse(id, refusal);
+                    return;
+                }
                 Err(refusal) => Notice::Refused(refusal),
             },
-            Ok(Command::Unsubscribe(ids)) => Notice::Unsubscribed(
-                ids.into_iter()
-                    .map(|subscription| {
-                        let removed = self.index.unsubscribe(id, &subscription);
-                        (subscription, removed)
-                    })
-                    .collect(),
-            ),
+            Ok(Command::Unsubscribe(ids)) => {
+                self.forget(id, |held| ids.contains(held));
+                Notice::Unsubscribed(
+                    ids.into_iter()
+                        .map(|subscription| {
+                            let removed = self.index.unsubscribe(id, &subscription);
+                            (subscription, removed)
+                        })
+                        .collect(),
+                )
+            }
         };
         self.push(id, Outgoing::Notice(notice));
     }
 
-    fn subscribe(&mut self, id: ConnectionId, items: Vec<Subscribe>) -> Result<Vec<Subscribed>, Refusal> {
-        let user = self.live(id).and_then(|live| live.identity.user().cloned());
-        let wanted: Vec<Subscription> = items
-            .into_iter()
-            .map(|item| Subscription {
-                id: item.id.unwrap_or_else(|| self.random.subscription_id()),
-                channels: convert(&item.channels, user.as_ref()).into(),
-                filter: item.filter,
-            })
-            .collect();
-        let mut sizes: HashMap<&SubscriptionId, usize> =
-            self.index.subscriptions(id).map(|held| (&held.id, held.channels.len())).collect();
-        for item in &wanted {
-            sizes.insert(&item.id, item.channels.len());
+    /// Has a user's presence written, if it may have one with these grants.
+    fn present(&mut self, id: ConnectionId, presence: Presence) -> Result<(), Refusal> {
+        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return Ok(()) };
+        if live.project.is_console() {
+            return Err(Refusal::policy("Presence requires a project context."));
         }
-        self.check_room(sizes.values().filter(|size| **size > 0).count(), sizes.values().sum())?;
-        let mut made = Vec::with_capacity(wanted.len());
-        for subscription in wanted {
-            made.push(Subscribed {
-                id: subscription.id.clone(),
-                channels: subscription.channels.to_vec(),
-                queries: subscription.filter.canonical().to_vec(),
-            });
-            self.index.subscribe(id, subscription);
+        // A user in admin mode is the console's, so the project has no presence of it.
+        let Some(user) = live.identity.user().filter(|_| !live.identity.admin).cloned() else {
+            return Err(Refusal::new(RefusalKind::Unauthorized, "User must be authorized"));
+        };
+        let roles = live.identity.roles();
+        let is_held = |role: &Role| role.is_any() || roles.contains(role);
+        if presence.grants.iter().flatten().any(|grant| !is_held(&grant.role)) {
+            let held: Vec<&str> = roles.iter().map(Role::as_str).collect();
+            let text = format!("Permissions must be one of: (any, {})", held.join(", "));
+            return Err(Refusal::new(RefusalKind::Unauthorized, text));
         }
-        Ok(made)
+        live.presents = Presents::Asked;
+        let (project, claimed) = (live.project.clone(), live.identity.claimed);
+        self.effects.push_back(Effect::Present { connection: id, project, user, claimed, presence });
+        Ok(())
     }
 
     /// The connection is somebody else from now on, by what was read at this count of role changes; its subscriptions
@@ -523,6 +602,7 @@ impl Engine {
         let (from, held) = self.rechecked_apart(id);
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         let old = live.identity.user().cloned();
+        let held_since = live.held_since;
         live.rechecking = false;
         live.expires_at = identity.valid_for.map(|valid_for| now + valid_for);
         live.identity = identity;
@@ -540,6 +620,11 @@ impl Engine {
         if !self.is_rechecking(id) {
             self.release(id, &held);
         } else if self.live(id).and_then(Live::user_key) == former {
+            if !held.is_empty()
+                && let Some(live) = self.connection_mut(id).and_then(Connection::live_mut)
+            {
+                live.held_since = held_since;
+            }
             self.wait_on(id, from, held);
         } else if !held.is_empty() {
             // They wait for somebody else's roles now, among whose events they have no place.
@@ -628,7 +713,7 @@ impl Engine {
         &mut self,
         project: &ProjectId,
         user: &UserId,
-        event: Option<&Arc<Event>>,
+        event: Option<(&Arc<Event>, Mark)>,
         announced: bool,
     ) -> SmallVec<[ConnectionId; 2]> {
         let key = (project.clone(), user.clone());
@@ -642,7 +727,7 @@ impl Engine {
             if self.is_rechecking(id) || (is_claimed && !announced) {
                 continue;
             }
-            if event.is_some_and(|event| self.deliver_if_entitled(event, id)) {
+            if event.is_some_and(|(event, mark)| self.deliver_if_entitled(event, mark, id)) {
                 met.push(id);
             }
             self.recheck(id);
@@ -652,9 +737,11 @@ impl Engine {
 
     /// Holds back the connection's events until its user has been read again.
     fn recheck(&mut self, id: ConnectionId) {
+        let last = self.replay.last();
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         let Some(key) = live.user_key() else { return };
         live.rechecking = true;
+        live.held_since = last.before();
         let recheck = self.rechecks.entry(key.clone()).or_insert_with(|| {
             self.effects.push_back(Effect::Refresh { project: key.0, user: key.1 });
             Recheck::default()
@@ -672,7 +759,7 @@ impl Engine {
     }
 
     /// Keeps an event for connections whose roles are being read again, but for those that have met it.
-    fn hold(&mut self, event: &Arc<Event>, met: &SmallVec<[ConnectionId; 2]>) {
+    fn hold(&mut self, event: &Arc<Event>, mark: Mark, met: &SmallVec<[ConnectionId; 2]>) {
         if self.rechecks.is_empty() {
             return;
         }
@@ -684,7 +771,7 @@ impl Engine {
             let of_project = self.rechecks.range_mut(first..).take_while(|(key, _)| key.0 == project);
             for (_, recheck) in of_project.filter(|(_, recheck)| !recheck.connections.is_empty()) {
                 if recheck.held.len() < self.settings.held_events {
-                    recheck.held.push((Arc::clone(event), met.clone()));
+                    recheck.held.push(Withheld { event: Arc::clone(event), mark, met: met.clone() });
                 } else {
                     overfull.extend(recheck.connections.iter().map(|(id, _)| *id));
                 }
@@ -696,10 +783,13 @@ impl Engine {
     }
 
     /// Delivers what was held back, to the roles as they are now.
-    fn release(&mut self, id: ConnectionId, held: &[(Arc<Event>, SmallVec<[ConnectionId; 2]>)]) {
-        for (event, met) in held {
+    fn release(&mut self, id: ConnectionId, held: &[Withheld]) {
+        if self.catches_up(id) {
+            return;
+        }
+        for Withheld { event, mark, met } in held {
             if !met.contains(&id) {
-                self.deliver_if_entitled(event, id);
+                self.deliver_if_entitled(event, *mark, id);
             }
         }
     }
@@ -724,24 +814,34 @@ impl Engine {
         (from, held)
     }
 
-    fn deliver_if_entitled(&mut self, event: &Arc<Event>, id: ConnectionId) -> bool {
+    fn deliver_if_entitled(&mut self, event: &Arc<Event>, mark: Mark, id: ConnectionId) -> bool {
         let Verdict::Delivered { subscriptions } = self.explain(event, id) else { return false };
-        self.deliver(id, Delivery { event: Arc::clone(event), subscriptions: subscriptions.into() });
+        if let Some(live) = self.connection_mut(id).and_then(Connection::live_mut)
+            && let Some(catching_up) = &mut live.catching_up
+        {
+            // It is not to come once more when the log is read up to it.
+            catching_up.met.push(mark);
+        }
+        self.deliver(id, mark, Delivery { event: Arc::clone(event), subscriptions: subscriptions.into() });
         true
     }
 
-    fn deliver(&mut self, id: ConnectionId, delivery: Delivery) {
+    fn deliver(&mut self, id: ConnectionId, mark: Mark, delivery: Delivery) {
         self.stats.deliveries += 1;
-        self.push(id, Outgoing::Event(delivery));
+        self.push_at(id, mark, Outgoing::Event(delivery));
     }
 
     fn push(&mut self, id: ConnectionId, outgoing: Outgoing) {
+        self.push_at(id, self.replay.last(), outgoing);
+    }
+
+    fn push_at(&mut self, id: ConnectionId, mark: Mark, outgoing: Outgoing) {
         let bounds = self.settings.outbox;
         let Some(connection) = self.connection_mut(id) else { return };
         if matches!(connection.state, State::Closing) {
             return;
         }
-        match connection.outbox.push(outgoing, &bounds) {
+        match connection.outbox.push(mark, outgoing, &bounds) {
             Ok(true) => self.effects.push_back(Effect::Wake(id)),
             Ok(false) => {}
             Err(_) => self.drop_slow(id),
@@ -779,6 +879,14 @@ impl Engine {
 
     /// Ends everything that the engine keeps about a connection beside its outbox.
     fn detach(&mut self, id: ConnectionId) {
+        if self.live(id).is_some_and(|live| live.presents == Presents::Yes) {
+            self.effects.push_back(Effect::Absent { connection: id });
+        }
+        if self.connection(id).is_some_and(|connection| connection.goodbye) {
+            self.forget(id, |_| true);
+        } else {
+            self.remember(id);
+        }
         self.rechecked_apart(id);
         self.leave_user(id);
         self.index.leave(id);
@@ -820,7 +928,7 @@ impl Engine {
         let leaves = connection.leave_at.is_some_and(|at| at <= now);
         let mut beats = false;
         if connection.heartbeat_at <= now {
-            beats = !std::mem::take(&mut connection.spoke) && connection.live().is_some();
+            beats = connection.live().is_some();
             connection.heartbeat_at = now + heartbeat;
         }
         if leaves {

@@ -58,6 +58,10 @@ text_id! {
     MembershipId
 }
 text_id! {
+    /// What a user lets others know of itself.
+    PresenceId
+}
+text_id! {
     /// A session of a user: the row, not the secret.
     SessionId
 }
@@ -86,7 +90,7 @@ impl ProjectId {
 }
 
 /// One connection of one engine. The generation tells a reused slot from the connection that had it before.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ConnectionId {
     slot: u32,
     generation: u32,

@@ -21,6 +21,7 @@ use crate::channel::Channel;
 use crate::event::Event;
 use crate::id::{ConnectionId, ProjectId, SubscriptionId};
 use crate::query::Filter;
+use crate::replay::Mark;
 use crate::role::Role;
 
 /// A connection that an event is for, and the subscriptions that it matched there.
@@ -41,6 +42,19 @@ pub struct Subscription {
     pub channels: SmallVec<[Channel; 1]>,
     /// What the payload must satisfy.
     pub filter: Filter,
+    /// What happened up to here is not for it.
+    pub start: Mark,
+    /// Whether its client is yet to learn that something before the start may be missing.
+    pub doubtful: bool,
+    /// Whether its id is the client's own, by which it is known when the client comes back.
+    pub named: bool,
+}
+
+impl Subscription {
+    /// A subscription to what happens from now on, under an id that was made for it.
+    pub fn new(id: SubscriptionId, channels: SmallVec<[Channel; 1]>, filter: Filter) -> Self {
+        Self { id, channels, filter, start: Mark::default(), doubtful: false, named: false }
+    }
 }
 
 /// Subscriptions of every live connection of one engine.
@@ -204,6 +218,26 @@ impl Index {
             .iter()
             .filter_map(move |number| home?.entries.get(*number as usize)?.as_ref())
             .map(|entry| &entry.subscription)
+    }
+
+    /// Which subscriptions of one connection match an event that happened at this mark.
+    pub(crate) fn matching(
+        &self,
+        connection: ConnectionId,
+        event: &Event,
+        mark: Mark,
+    ) -> SmallVec<[SubscriptionId; 1]> {
+        let may_see = event.is_for_all() || self.roles(connection).any(|role| event.roles.contains(role));
+        if !may_see || self.project(connection) != Some(&event.project) {
+            return SmallVec::new();
+        }
+        self.subscriptions(connection)
+            .filter(|held| {
+                held.start < mark && held.channels.iter().any(|name| event.channels.contains(name))
+            })
+            .filter(|held| held.filter.matches(&event.payload))
+            .map(|held| held.id.clone())
+            .collect()
     }
 
     /// The connection's roles, `any` not among them.

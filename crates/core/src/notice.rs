@@ -10,6 +10,7 @@ use crate::command::SlotKey;
 use crate::event::Event;
 use crate::id::SubscriptionId;
 use crate::refusal::{Close, Refusal};
+use crate::replay::Lost;
 
 /// The next thing to send on a connection.
 #[derive(Debug, Clone)]
@@ -31,6 +32,9 @@ pub struct Delivery {
     pub subscriptions: SmallVec<[SubscriptionId; 1]>,
 }
 
+/// Whether a client that was away got everything that it missed.
+pub type Recovery = Result<(), Lost>;
+
 /// Everything a client is told but events.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
@@ -42,6 +46,8 @@ pub enum Notice {
         slots: Vec<(SlotKey, SubscriptionId)>,
         /// The user's profile (a JSON object), or `None` for a guest.
         profile: Option<Bytes>,
+        /// Whether what was missed follows, if the opening request asked for it.
+        recovery: Option<Recovery>,
     },
     /// The connection is somebody else now.
     Authenticated {
@@ -52,10 +58,14 @@ pub enum Notice {
     Subscribed(Vec<Subscribed>),
     /// One entry for each item of an unsubscribe command, in its order; whether there was such a subscription.
     Unsubscribed(Vec<(SubscriptionId, bool)>),
+    /// What others know of the user now (a JSON object).
+    Presented(Bytes),
     /// Here I am.
     Pong,
     /// Something was refused.
     Refused(Refusal),
+    /// Events may be missing from here on back: their source was away. Told to those who asked to be.
+    Gap,
     /// Nothing to say, but proxies on the way should see life.
     Heartbeat,
 }
@@ -69,4 +79,6 @@ pub struct Subscribed {
     pub channels: Vec<Channel>,
     /// The queries in canonical spelling; empty stands for everything.
     pub queries: Vec<String>,
+    /// Whether what was missed follows, if there was something to come back to.
+    pub recovery: Option<Recovery>,
 }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::notice::Outgoing;
+use crate::replay::Mark;
 
 /// How much may wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +27,7 @@ const KEEP_CAPACITY: usize = 8;
 /// A bounded queue of messages to one client.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<Outgoing>,
+    waiting: VecDeque<(Mark, Outgoing)>,
     bytes: usize,
 }
 
@@ -35,8 +36,8 @@ pub(crate) struct Outbox {
 pub(crate) struct Full;
 
 impl Outbox {
-    /// Queues a message. Whether it is the first, so that the connection has to be woken.
-    pub(crate) fn push(&mut self, outgoing: Outgoing, bounds: &Bounds) -> Result<bool, Full> {
+    /// Queues a message of this moment. Whether it is the first, so that the connection has to be woken.
+    pub(crate) fn push(&mut self, mark: Mark, outgoing: Outgoing, bounds: &Bounds) -> Result<bool, Full> {
         let size = size_of(&outgoing);
         let over = self.waiting.len() >= bounds.count || self.bytes.saturating_add(size) > bounds.bytes;
         // One message always fits: an event above the bound must not be undeliverable to a client that keeps up.
@@ -44,13 +45,13 @@ impl Outbox {
             return Err(Full);
         }
         self.bytes += size;
-        self.waiting.push_back(outgoing);
+        self.waiting.push_back((mark, outgoing));
         Ok(self.waiting.len() == 1)
     }
 
     /// The message that has waited longest.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
-        let outgoing = self.waiting.pop_front()?;
+        let (_, outgoing) = self.waiting.pop_front()?;
         self.bytes -= size_of(&outgoing);
         if self.waiting.is_empty() && self.waiting.capacity() > KEEP_CAPACITY {
             self.waiting = VecDeque::new();
@@ -58,10 +59,20 @@ impl Outbox {
         Some(outgoing)
     }
 
+    /// The earliest moment of which something waits.
+    pub(crate) fn earliest(&self) -> Option<Mark> {
+        self.waiting.iter().map(|(mark, _)| *mark).min()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Queues what ends the connection, which always has room.
     pub(crate) fn push_last(&mut self, outgoing: Outgoing) {
         self.bytes += size_of(&outgoing);
-        self.waiting.push_back(outgoing);
+        self.waiting.push_back((Mark::default(), outgoing));
     }
 
     /// Forgets everything that waits.
@@ -92,29 +103,29 @@ mod tests {
     #[test]
     fn only_the_first_message_wakes() {
         let mut outbox = Outbox::default();
-        assert!(outbox.push(pong(), &Bounds::default()).unwrap());
-        assert!(!outbox.push(pong(), &Bounds::default()).unwrap());
+        assert!(outbox.push(Mark::default(), pong(), &Bounds::default()).unwrap());
+        assert!(!outbox.push(Mark::default(), pong(), &Bounds::default()).unwrap());
         outbox.pop();
         outbox.pop();
-        assert!(outbox.push(pong(), &Bounds::default()).unwrap());
+        assert!(outbox.push(Mark::default(), pong(), &Bounds::default()).unwrap());
     }
 
     #[test]
     fn a_message_beyond_the_count_is_refused() {
         let bounds = Bounds { count: 2, bytes: 100 };
         let mut outbox = Outbox::default();
-        outbox.push(pong(), &bounds).unwrap();
-        outbox.push(pong(), &bounds).unwrap();
-        assert_eq!(outbox.push(pong(), &bounds), Err(Full));
+        outbox.push(Mark::default(), pong(), &bounds).unwrap();
+        outbox.push(Mark::default(), pong(), &bounds).unwrap();
+        assert_eq!(outbox.push(Mark::default(), pong(), &bounds), Err(Full));
         outbox.pop();
-        assert!(outbox.push(pong(), &bounds).is_ok());
+        assert!(outbox.push(Mark::default(), pong(), &bounds).is_ok());
     }
 
     #[test]
     fn the_last_word_has_room_in_a_full_outbox() {
         let bounds = Bounds { count: 1, bytes: 100 };
         let mut outbox = Outbox::default();
-        outbox.push(pong(), &bounds).unwrap();
+        outbox.push(Mark::default(), pong(), &bounds).unwrap();
         outbox.push_last(Outgoing::Close(Close::Slow));
         outbox.pop();
         assert!(matches!(outbox.pop(), Some(Outgoing::Close(Close::Slow))));

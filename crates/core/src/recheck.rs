@@ -7,9 +7,19 @@ use smallvec::SmallVec;
 
 use crate::event::Event;
 use crate::id::{ConnectionId, ProjectId, UserId};
+use crate::replay::Mark;
 
-/// Events kept back, each with the connections that got it already.
-pub(crate) type Held = Vec<(Arc<Event>, SmallVec<[ConnectionId; 2]>)>;
+/// An event kept back.
+#[derive(Debug, Clone)]
+pub(crate) struct Withheld {
+    pub(crate) event: Arc<Event>,
+    pub(crate) mark: Mark,
+    /// The connections that got it already.
+    pub(crate) met: SmallVec<[ConnectionId; 2]>,
+}
+
+/// Events kept back, in order.
+pub(crate) type Held = Vec<Withheld>;
 
 /// A user whose roles are being read again.
 #[derive(Debug, Default)]

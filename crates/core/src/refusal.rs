@@ -26,6 +26,10 @@ pub enum RefusalKind {
     Forbidden,
     /// The thing that was named does not exist.
     NotFound,
+    /// A value that cannot be kept; the connection goes on.
+    BadRequest,
+    /// What was asked for is somebody else's, or has changed meanwhile; the connection goes on.
+    Conflict,
     /// The directory cannot tell at the moment.
     Unavailable,
     /// A fault of the server.
@@ -88,6 +92,8 @@ impl Close {
                 | RefusalKind::Unauthorized
                 | RefusalKind::Forbidden
                 | RefusalKind::NotFound
+                | RefusalKind::BadRequest
+                | RefusalKind::Conflict
                 | RefusalKind::Unavailable
                 | RefusalKind::Internal => Advice::RetryLater,
             },

@@ -6,6 +6,7 @@ use crate::limit::Rate;
 use crate::origin::OriginSettings;
 use crate::outbox::Bounds;
 use crate::query;
+use crate::replay;
 
 /// Everything about an engine that an operator may choose.
 #[derive(Debug, Clone)]
@@ -22,11 +23,13 @@ pub struct Settings {
     pub outbox: Bounds,
     /// How long finding out who somebody is may take.
     pub open_timeout: Duration,
-    /// A connection that was sent nothing for a whole such interval gets a heartbeat, so that no proxy sees silence for
-    /// more than two of them (nginx closes after 60 s).
+    /// How often a connection gets a heartbeat, so that no proxy sees silence for longer (nginx closes after 60 s), and
+    /// that it is known how far the client has got.
     pub heartbeat: Duration,
     /// Events that wait while a user's roles are read again; beyond it the user's connections are closed to retry.
     pub held_events: usize,
+    /// What is kept for clients that were away.
+    pub replay: replay::Bounds,
     /// Hosts and schemes that are allowed for every project.
     pub origin: OriginSettings,
     /// Whether connections to the console project have their origin checked too.
@@ -46,6 +49,7 @@ impl Default for Settings {
             open_timeout: Duration::from_secs(10),
             heartbeat: Duration::from_secs(25),
             held_events: 4_096,
+            replay: replay::Bounds::default(),
             origin: OriginSettings::default(),
             check_console_origin: true,
             region: "default".to_owned(),

@@ -17,4 +17,12 @@ pub struct Stats {
     pub deliveries: u64,
     /// Connections closed because they did not read fast enough.
     pub slow: u64,
+    /// Times that a client came back and got all that it had missed.
+    pub recovered: u64,
+    /// Times that a client came back and could not be vouched for.
+    pub unrecovered: u64,
+    /// Times that events may have been missed by this node.
+    pub gaps: u64,
+    /// Bytes kept for clients that are away.
+    pub replay_bytes: u64,
 }

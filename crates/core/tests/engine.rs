@@ -17,10 +17,12 @@ use realtime_core::event::{Event, Holder, Spellings};
 use realtime_core::id::{ConnectionId, ProjectId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership, Standing};
 use realtime_core::notice::{Notice, Outgoing};
-use realtime_core::outbox::Bounds;
+use realtime_core::outbox;
+use realtime_core::presence::{Action, Grant, Presence};
 use realtime_core::project::Project;
 use realtime_core::query::{Filter, Payload};
 use realtime_core::refusal::{Close, Refusal, RefusalKind};
+use realtime_core::replay;
 use realtime_core::role::Role;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings;
@@ -31,12 +33,14 @@ struct World {
     now: Instant,
 }
 
+/// Without a log: who comes back is shown in the tests of coming back.
 fn world() -> World {
     world_with(Settings::default())
 }
 
 fn world_with(settings: Settings) -> World {
-    World { engine: Engine::new(settings, 42), now: Instant::now() }
+    let replay = replay::Bounds { window: Duration::ZERO, ..replay::Bounds::default() };
+    World { engine: Engine::new(Settings { replay, ..settings }, 42), now: Instant::now() }
 }
 
 impl World {
@@ -62,7 +66,7 @@ impl World {
     }
 
     fn publish(&mut self, event: Event) {
-        self.engine.publish(&Arc::new(event));
+        self.engine.publish(&Arc::new(event), self.now);
     }
 
     fn pass(&mut self, seconds: u64) {
@@ -83,8 +87,10 @@ fn word(outgoing: &Outgoing) -> String {
         Outgoing::Notice(Notice::Authenticated { .. }) => "authenticated".to_owned(),
         Outgoing::Notice(Notice::Subscribed(_)) => "subscribed".to_owned(),
         Outgoing::Notice(Notice::Unsubscribed(_)) => "unsubscribed".to_owned(),
+        Outgoing::Notice(Notice::Presented(_)) => "presented".to_owned(),
         Outgoing::Notice(Notice::Pong) => "pong".to_owned(),
         Outgoing::Notice(Notice::Refused(refusal)) => format!("refused: {}", refusal.message),
+        Outgoing::Notice(Notice::Gap) => "gap".to_owned(),
         Outgoing::Notice(Notice::Heartbeat) => "heartbeat".to_owned(),
         Outgoing::Close(Close::Refused(_)) => "close refused".to_owned(),
         Outgoing::Close(close) => format!("close {close:?}"),
@@ -102,6 +108,7 @@ fn hello(channels: &[&str]) -> Hello {
         channels: channels.iter().map(Channel::new).collect(),
         queries: HashMap::new(),
         since: None,
+        wants_gaps: false,
     }
 }
 
@@ -170,6 +177,7 @@ fn subscribe(id: &str, channels: &[&str]) -> Command {
         id: Some(id.into()),
         channels: channels.iter().map(Channel::new).collect(),
         filter: Filter::default(),
+        since: None,
     }])
 }
 
@@ -317,7 +325,7 @@ fn a_connection_cannot_hold_more_than_its_share() {
 
 #[test]
 fn a_client_that_does_not_read_is_closed_and_others_are_not() {
-    let settings = Settings { outbox: Bounds { count: 3, bytes: 1_000 }, ..Settings::default() };
+    let settings = Settings { outbox: outbox::Bounds { count: 3, bytes: 1_000 }, ..Settings::default() };
     let mut world = world_with(settings);
     let slow = world.connect(&["documents"], Identity::guest());
     let quick = world.connect(&["documents"], Identity::guest());
@@ -575,22 +583,23 @@ fn a_connection_ends_when_its_proof_of_identity_does() {
 }
 
 #[test]
-fn a_silent_connection_gets_heartbeats_and_a_busy_one_does_not() {
+fn every_connection_gets_heartbeats() {
     let mut world = world();
     let silent = world.connect(&[], Identity::guest());
     let busy = world.connect(&["documents"], Identity::guest());
-    world.sent(silent);
-    world.sent(busy);
-    let mut heard = Vec::new();
+    let (mut of_silent, mut of_busy) = (0, 0);
     for second in 0..100 {
         world.pass(1);
         if second % 10 == 0 {
             world.publish(event("e", "documents", "any"));
         }
-        heard.extend(world.sent(silent));
-        assert!(!world.sent(busy).contains(&"heartbeat".to_owned()));
+        for (id, count) in [(silent, &mut of_silent), (busy, &mut of_busy)] {
+            *count += world.sent(id).iter().filter(|word| *word == "heartbeat").count();
+        }
     }
-    assert!((3..=4).contains(&heard.len()), "one in 25 s: {heard:?}");
+    for count in [of_silent, of_busy] {
+        assert!((3..=4).contains(&count), "one in 25 s, not {count}");
+    }
 }
 
 #[test]
@@ -656,4 +665,98 @@ fn the_same_seed_mints_the_same_ids() {
     };
     assert_eq!(minted(), minted());
     assert_eq!(minted().first().unwrap().1.as_str().len(), 20);
+}
+
+fn present(world: &mut World, id: ConnectionId, grants: Option<&[&str]>) {
+    let read = |role: &&str| Grant { action: Action::Read, role: Role::new(role) };
+    let presence = Presence {
+        id: None,
+        status: "on".to_owned(),
+        metadata: Bytes::from_static(b"{}"),
+        grants: grants.map(|roles| roles.iter().map(read).collect()),
+    };
+    world.engine.receive(id, Ok(Command::Present(presence)), world.now);
+}
+
+/// Whose presence is to be written, and whose connection is gone.
+fn presences(world: &mut World) -> Vec<String> {
+    let effects = world.effects();
+    let told = effects.iter().filter_map(|effect| match effect {
+        Effect::Present { user, .. } => Some(format!("present {user}")),
+        Effect::Absent { .. } => Some("absent".to_owned()),
+        Effect::Wake(_)
+        | Effect::Identify { .. }
+        | Effect::Authenticate { .. }
+        | Effect::Recall { .. }
+        | Effect::Remember { .. }
+        | Effect::Refresh { .. } => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_is_said_after_a_presence_waits_until_it_is_written() {
+    let mut world = world();
+    let id = world.connect(&[], user("U", &[]));
+    present(&mut world, id, None);
+    world.engine.receive(id, Ok(Command::Unsubscribe(vec![])), world.now);
+    assert_eq!(presences(&mut world), ["present U"]);
+    assert_eq!(world.sent(id), ["connected"]);
+    world.engine.presented(id, Ok(Bytes::from_static(b"{}")));
+    assert_eq!(world.sent(id), ["presented", "unsubscribed"]);
+}
+
+#[test]
+fn whoever_was_present_is_absent_when_its_connection_is_gone_and_only_once() {
+    let mut world = world();
+    let (here, silent) = (world.connect(&[], user("U", &[])), world.connect(&[], user("U", &[])));
+    present(&mut world, here, None);
+    world.engine.presented(here, Ok(Bytes::from_static(b"{}")));
+    presences(&mut world);
+    world.engine.closed(silent);
+    assert!(presences(&mut world).is_empty());
+    let now = world.now;
+    world.engine.drain(now, now);
+    world.engine.handle_timeout(now);
+    assert_eq!(presences(&mut world), ["absent"]);
+    world.engine.closed(here);
+    assert!(presences(&mut world).is_empty());
+}
+
+#[test]
+fn a_connection_that_left_while_its_presence_was_written_is_absent() {
+    for closed in [true, false] {
+        let mut world = world();
+        let id = world.connect(&[], user("U", &[]));
+        present(&mut world, id, None);
+        if closed {
+            world.engine.closed(id);
+        } else {
+            world.engine.drain(world.now, world.now);
+            world.engine.handle_timeout(world.now);
+        }
+        assert_eq!(presences(&mut world), ["present U"]);
+        world.engine.presented(id, Ok(Bytes::from_static(b"{}")));
+        assert_eq!(presences(&mut world), ["absent"]);
+    }
+}
+
+#[test]
+fn nobody_grants_what_it_does_not_hold_and_guests_have_no_presence() {
+    let mut world = world();
+    let (ann, guest) = (world.connect(&[], user("U", &[])), world.connect(&[], Identity::guest()));
+    let admin = world.connect(&[], Identity { admin: true, ..user("root", &[]) });
+    for granted in [&["team:T"][..], &["user:V"], &["any", "label:vip"]] {
+        present(&mut world, ann, Some(granted));
+    }
+    present(&mut world, guest, None);
+    present(&mut world, admin, None);
+    assert!(presences(&mut world).is_empty());
+    let text = "refused: Permissions must be one of: (any, user:U, users, user:U/verified, users/verified)";
+    assert_eq!(world.sent(ann), ["connected", text, text, text]);
+    for id in [guest, admin] {
+        assert_eq!(world.sent(id), ["connected", "refused: User must be authorized"]);
+    }
+    present(&mut world, ann, Some(&["any", "users", "user:U"]));
+    assert_eq!(presences(&mut world), ["present U"]);
 }

@@ -78,7 +78,8 @@
 //!     br#"{"project":"p","roles":["any"],"data":{"events":["a.b"],"channels":["files"],"payload":{},"id":"e1"}}"#,
 //! );
 //! let event = Arc::new(envelope::decode(&message).unwrap());
-//! let delivery = Delivery { event, subscriptions: ["s1".into()].into_iter().collect() };
+//! let subscriptions = ["s1".into()].into_iter().collect();
+//! let delivery = Delivery { event, subscriptions };
 //! let message = Appwrite::default().encode(&Outgoing::Event(delivery)).unwrap();
 //! assert_eq!(
 //!     [message.shared, message.own].concat(),
@@ -104,6 +105,7 @@ pub mod hello;
 mod notice;
 mod percent;
 pub mod permission;
+mod presence;
 pub mod publish;
 pub mod query_string;
 mod refusal;

@@ -89,7 +89,7 @@ async fn echo(upgraded: Upgraded, limit: usize) {
         match turn {
             Turn::Text(text) => socket.queue(Message::own(text)),
             Turn::Binary(data) => socket.queue_binary(Message::own(data)),
-            Turn::Heard | Turn::Drained => {}
+            Turn::Heard | Turn::Pong(_) | Turn::Drained => {}
         }
         // A client that sends without reading waits here rather than filling the memory.
         if socket.queued_bytes() > limit && socket.flush().await.is_err() {

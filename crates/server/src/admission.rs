@@ -224,7 +224,7 @@ fn shows_something(credentials: &Credentials) -> bool {
 }
 
 /// What the client is told: a refusal as it is, and nothing of the reasons of a directory that is down.
-fn refusal_of(error: DirectoryError, doing: &'static str) -> Refusal {
+pub(crate) fn refusal_of(error: DirectoryError, doing: &'static str) -> Refusal {
     match error {
         DirectoryError::Refused(refusal) => refusal,
         DirectoryError::Unavailable { .. } => {

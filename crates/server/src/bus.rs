@@ -11,10 +11,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use realtime_core::event::Event;
-use realtime_core::id::ProjectId;
+use realtime_core::id::{EventId, ProjectId};
 use tokio::sync::oneshot;
 
+use crate::presence::Presences;
 use crate::shard::{Job, ShardInbox};
 
 /// Something a bus does. Boxed because buses are used as `dyn`.
@@ -23,7 +25,8 @@ pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + S
 /// A source of events.
 ///
 /// `run` posts the events of one project in the order received, and returns only when it cannot go on; a source with a
-/// network reconnects inside. A message that cannot be read is logged with context and skipped.
+/// network reconnects inside, and says when events may have been missed. A message that cannot be read is logged with
+/// context and skipped; since nobody knows what it was, that is such a moment too.
 pub trait Bus: Send + Sync + Debug {
     /// What the bus is called in logs and metrics.
     fn name(&self) -> &'static str;
@@ -63,11 +66,18 @@ pub enum BusError {
 #[derive(Debug, Clone)]
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
+    presences: Arc<Presences>,
+}
+
+/// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
+pub(crate) fn drawn_event_id() -> EventId {
+    let micros = Timestamp::now().as_microsecond();
+    EventId::new(format!("{micros:014x}{:016x}", rand::random::<u64>()))
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>) -> Self {
-        Self { shards }
+    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>) -> Self {
+        Self { shards, presences }
     }
 
     /// How many connections each project has on this node.
@@ -83,8 +93,31 @@ impl NodeInbox {
         all
     }
 
+    /// Events come in from now on, for the first time.
+    pub async fn begin(&self) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Begin).await;
+        }
+    }
+
+    /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
+    /// in since the last one.
+    pub async fn gap(&self) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Gap).await;
+        }
+    }
+
+    /// Posts an event that this node makes by itself, which nobody comes back for.
+    pub(crate) async fn mention(&self, event: Arc<Event>) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Mention(Arc::clone(&event))).await;
+        }
+    }
+
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
     pub async fn event(&self, event: Arc<Event>) {
+        self.presences.hear(&event);
         for shard in self.shards.iter() {
             shard.post(Job::Publish(Arc::clone(&event))).await;
         }

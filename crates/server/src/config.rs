@@ -274,6 +274,8 @@ impl Config {
             engine: self.engine.clone(),
             addresses: self.addresses,
             counter: None,
+            holds: None,
+            memory: None,
             statistics: self.statistics,
             outage: self.users.outage,
             trusted_headers: self.trusted_headers.clone(),

@@ -12,6 +12,7 @@ pub mod mariadb;
 pub mod postgres;
 mod profile;
 pub mod sqlite;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -19,8 +20,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use realtime_core::id::{ProjectId, UserId};
+use jiff::Timestamp;
+use realtime_core::id::{PresenceId, ProjectId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
+use realtime_core::presence::Presence;
 use realtime_core::project::Project;
 use realtime_core::refusal::Refusal;
 use realtime_core::secret::Secret;
@@ -64,8 +67,58 @@ pub trait Directory: Send + Sync + Debug {
         Box::pin(async { Ok(own.clone()) })
     }
 
+    /// Writes what a user lets others know of itself over what it did before; `claimed` if a token alone speaks of the
+    /// user. Refused if the user is gone, or the id somebody else's.
+    fn keep_presence<'a>(&'a self, kept: Keep<'a>) -> Lookup<'a, KeptPresence>;
+
+    /// Removes a user's presence, if it is still the one with this `$sequence`, and tells what it was.
+    fn remove_presence<'a>(
+        &'a self,
+        project: &'a Project,
+        user: &'a UserId,
+        sequence: &'a str,
+    ) -> Lookup<'a, Option<KeptPresence>>;
+
+    /// Removes the presences of a project whose time is over, and those that a server of this name has kept before this
+    /// moment, if one is given; tells what they were.
+    fn remove_stale_presences<'a>(
+        &'a self,
+        project: &'a Project,
+        left_by: Option<(&'a str, Timestamp)>,
+    ) -> Lookup<'a, Vec<KeptPresence>>;
+
     /// The project that owns this host by a proxy rule, or `None`: a custom domain is an allowed origin.
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool>;
+}
+
+/// A presence to keep.
+#[derive(Debug, Clone, Copy)]
+pub struct Keep<'a> {
+    /// Where.
+    pub project: &'a Project,
+    /// Whose.
+    pub user: &'a UserId,
+    /// Whether a token alone speaks of the user, so that the directory need not know it.
+    pub claimed: bool,
+    /// What.
+    pub presence: &'a Presence,
+    /// By which server.
+    pub server: &'a str,
+}
+
+/// A presence as it stands in the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptPresence {
+    /// Its id.
+    pub id: PresenceId,
+    /// Its user.
+    pub user: UserId,
+    /// Appwrite's `$sequence`: no two have the same, even if they have the same id one after the other.
+    pub sequence: String,
+    /// As it is shown: the text of a JSON object.
+    pub document: String,
+    /// Whether there was none of the user before.
+    pub is_new: bool,
 }
 
 /// A key that lets a backend publish.

@@ -1,5 +1,7 @@
 //! The database of an Appwrite installation, read as Appwrite's own servers read it.
 
+mod redis;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,7 @@ use tracing::{debug, error, info};
 
 use crate::config::{Config, Database, Engine};
 use crate::directory::appwrite::Appwrite;
+use crate::directory::appwrite::copies::Copies;
 use crate::directory::appwrite_jwt::AppwriteJwt;
 use crate::directory::mariadb::Mariadb;
 use crate::directory::postgres::Postgres;
@@ -58,8 +61,13 @@ pub async fn check(config: &Config, database: &Database) -> Result<(), Installat
 ///
 /// # Errors
 /// Settings that cannot work. A database that cannot be reached is none.
-pub fn directory(config: &Config, database: &Database) -> Result<Arc<dyn Directory>, InstallationError> {
-    let appwrite = Arc::new(open(config, database)?);
+pub fn directory(
+    config: &Config,
+    database: &Database,
+    copies: Option<Arc<dyn Copies>>,
+) -> Result<Arc<dyn Directory>, InstallationError> {
+    let appwrite = open(config, database)?.with_copies(copies, &database.settings.host);
+    let appwrite = Arc::new(appwrite);
     tokio::spawn(look_for(Arc::clone(&appwrite)));
     Ok(cached(appwrite, config))
 }

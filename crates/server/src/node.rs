@@ -21,10 +21,12 @@ use crate::http::health::Health;
 use crate::http::ingest::{self, Ingest};
 use crate::http::{self, Site};
 use crate::listener;
+use crate::presence::{Presences, SharedHolds};
 use crate::self_test;
 use crate::shard::{self, Job, ShardInbox, ShardParts};
 use crate::statistics;
 use crate::transport;
+use crate::whereabouts::{SharedMemory, Whereabouts};
 
 /// How long the shards may take to end after the last connection was to be closed.
 const LAST_WORDS: Duration = Duration::from_secs(6);
@@ -42,6 +44,10 @@ pub struct Settings {
     pub addresses: AddressLimits,
     /// Counts connections of all servers together.
     pub counter: Option<Arc<dyn SharedCounter>>,
+    /// Remembers where subscriptions stood, for all servers together.
+    pub memory: Option<Arc<dyn SharedMemory>>,
+    /// Knows which servers keep which presences.
+    pub holds: Option<Arc<dyn SharedHolds>>,
     /// How long the directory may be away while a user's roles are read again.
     pub outage: Duration,
     /// Whether the console is told of connections.
@@ -89,6 +95,7 @@ pub struct Node {
     shards: Arc<[ShardInbox]>,
     threads: Vec<JoinHandle<()>>,
     health: Health,
+    presences: Arc<Presences>,
     drain: Duration,
     stop_accepting: watch::Sender<bool>,
     stop_shards: watch::Sender<bool>,
@@ -107,6 +114,8 @@ impl Node {
         let listener = listener::bind(settings.listen).map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let counted = Arc::clone(&directory);
+        let presences = Presences::new(Arc::clone(&directory), Arc::clone(&bus), settings.holds);
+        let whereabouts = Whereabouts::new(settings.engine.replay.window, settings.memory);
         let admission = Arc::new(
             Admission::new(directory, settings.addresses, settings.outage)
                 .counting_with(settings.counter, settings.addresses),
@@ -140,6 +149,8 @@ impl Node {
                 settings: settings.engine.clone(),
                 seed: rand::random(),
                 admission: Arc::clone(&admission),
+                presences: Arc::clone(&presences),
+                whereabouts: Arc::clone(&whereabouts),
                 background: Handle::current(),
                 stop: shards_stopped.clone(),
             };
@@ -152,9 +163,13 @@ impl Node {
             threads.push(thread);
         }
         let shards: Arc<[ShardInbox]> = shards.into();
-        let inbox = NodeInbox::new(Arc::clone(&shards));
-        let mut sources =
-            vec![tokio::spawn(run_bus(bus, inbox.clone())), tokio::spawn(self_test::run(inbox.clone()))];
+        let inbox = NodeInbox::new(Arc::clone(&shards), Arc::clone(&presences));
+        let mut sources = vec![
+            tokio::spawn(run_bus(bus, inbox.clone())),
+            tokio::spawn(self_test::run(inbox.clone())),
+            tokio::spawn(Arc::clone(&presences).run(inbox.clone())),
+            tokio::spawn(Arc::clone(&whereabouts).run()),
+        ];
         if settings.statistics {
             sources.push(tokio::spawn(statistics::run(inbox, counted)));
         }
@@ -166,6 +181,7 @@ impl Node {
             shards,
             threads,
             health,
+            presences,
             drain: settings.drain,
             stop_accepting,
             stop_shards,
@@ -183,6 +199,7 @@ impl Node {
         info!("server stopping");
         self.health.set_ready(false);
         self.stop_accepting.send_replace(true);
+        self.presences.stop();
         for shard in self.shards.iter() {
             shard.post(Job::Drain(self.drain)).await;
         }
@@ -194,6 +211,7 @@ impl Node {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
+        self.presences.settle().await;
         self.sources.iter().for_each(tokio::task::JoinHandle::abort);
         self.stop_shards.send_replace(true);
         let ended = tokio::task::spawn_blocking(move || {

@@ -10,6 +10,7 @@ use realtime_core::command::Hello;
 use realtime_core::id::{ConnectionId, EventId};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
+use realtime_core::replay::Mark;
 use realtime_protocol::codec::{Codec, Message};
 use tokio::sync::Notify;
 use tracing::field::display;
@@ -28,7 +29,7 @@ pub struct Peer {
 #[derive(Debug)]
 enum Link {
     /// The engine knows the connection.
-    Open { id: ConnectionId, woken: Rc<Notify>, _load: Load },
+    Open { id: ConnectionId, woken: Rc<Notify>, load: Option<Load> },
     /// The opening request could not be read; what is left is to say so.
     Refused(VecDeque<Outgoing>),
 }
@@ -67,7 +68,7 @@ impl Peer {
                 woken.notify_one();
                 let total = shard.stats().connections;
                 info!(shard = shard.number(), connection = %id, %project, %address, total, "connection opened");
-                Link::Open { id, woken, _load: load }
+                Link::Open { id, woken, load: Some(load) }
             }
             Err(refusal) => {
                 debug!(shard = shard.number(), reason = %refusal.message, "request refused");
@@ -85,6 +86,28 @@ impl Peer {
         if let Link::Open { id, .. } = self.link {
             let said = self.codec.decode(message);
             self.shard.step(|engine| engine.receive(id, said, Instant::now()));
+        }
+    }
+
+    /// How far the client has been told, once everything that was given out by now has reached it.
+    pub fn mark(&self) -> Mark {
+        match &self.link {
+            Link::Open { id, .. } => self.shard.step(|engine| engine.mark(*id)),
+            Link::Refused(_) => Mark::default(),
+        }
+    }
+
+    /// The client has got everything up to this mark: should it come back, it goes on from there.
+    pub fn acknowledge(&mut self, mark: Mark) {
+        if let Link::Open { id, .. } = self.link {
+            self.shard.step(|engine| engine.acknowledge(id, mark, Instant::now()));
+        }
+    }
+
+    /// The client took leave: it will not come back for what it misses.
+    pub fn said_goodbye(&mut self) {
+        if let Link::Open { id, .. } = self.link {
+            self.shard.step(|engine| engine.said_goodbye(id));
         }
     }
 
@@ -125,6 +148,15 @@ impl Peer {
                 Link::Open { woken, .. } => woken.notified().await,
                 Link::Refused(_) => std::future::pending().await,
             }
+        }
+    }
+
+    /// Ends the connection for everybody else. The client counts as one of the shard's for as long as the result lives,
+    /// so that a server that stops lets it hear the last words.
+    pub fn leave(mut self) -> Option<Load> {
+        match &mut self.link {
+            Link::Open { load, .. } => load.take(),
+            Link::Refused(_) => None,
         }
     }
 

@@ -35,7 +35,7 @@ pub(crate) async fn run(node: NodeInbox) {
             id: EventId::new(format!("test-{}", now.as_millisecond())),
         };
         match envelope::decode(&envelope.encode()) {
-            Ok(event) => node.event(Arc::new(event)).await,
+            Ok(event) => node.mention(Arc::new(event)).await,
             Err(error) => error!(%error, "the test event cannot be read"),
         }
     }

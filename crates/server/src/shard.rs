@@ -21,14 +21,22 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tracing::{debug, error, info};
 
 use crate::admission::Admission;
+use crate::presence::{Holder, Presences};
+use crate::whereabouts::Whereabouts;
 
 /// What other threads ask of a shard.
 #[derive(Debug)]
 pub(crate) enum Job {
     /// Serve this client.
     Accept(Client),
-    /// Deliver this event.
+    /// Deliver this event, and keep it for who is away.
     Publish(Arc<Event>),
+    /// Deliver this event, which is of this node and of this moment.
+    Mention(Arc<Event>),
+    /// Events come in from now on.
+    Begin,
+    /// Events may have been missed until now.
+    Gap,
     /// Tell how many connections each project has.
     Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
     /// Close every connection within this time.
@@ -50,7 +58,7 @@ pub(crate) struct Client {
 
 /// One unit of a shard's load, for as long as it lives.
 #[derive(Debug)]
-pub(crate) struct Load(Arc<AtomicUsize>);
+pub struct Load(Arc<AtomicUsize>);
 
 impl Load {
     fn of(shard: &Arc<AtomicUsize>) -> Self {
@@ -97,6 +105,8 @@ pub(crate) struct ShardParts {
     /// Decides minted ids; different for each shard.
     pub(crate) seed: u64,
     pub(crate) admission: Arc<Admission>,
+    pub(crate) presences: Arc<Presences>,
+    pub(crate) whereabouts: Arc<Whereabouts>,
     /// Where look-ups run, off the shard's thread.
     pub(crate) background: Handle,
     /// Turns true when the shard is to end.
@@ -117,6 +127,8 @@ struct Inner {
     sleeping_until: Cell<Option<Instant>>,
     load: Arc<AtomicUsize>,
     admission: Arc<Admission>,
+    presences: Arc<Presences>,
+    whereabouts: Arc<Whereabouts>,
     background: Handle,
 }
 
@@ -166,6 +178,8 @@ impl Shard {
             sleeping_until: Cell::new(None),
             load,
             admission: parts.admission,
+            presences: parts.presences,
+            whereabouts: parts.whereabouts,
             background: parts.background,
         }))
     }
@@ -244,6 +258,30 @@ impl Shard {
                     move |engine, found| engine.authenticated(connection, found, Instant::now()),
                 );
             }
+            Effect::Recall { connection, owner, subscriptions } => {
+                let whereabouts = Arc::clone(&self.0.whereabouts);
+                if !whereabouts.is_shared() {
+                    let found = whereabouts.recall_here(&owner, &subscriptions);
+                    self.0.engine.borrow_mut().recalled(connection, found);
+                    return;
+                }
+                self.look_up(
+                    async move { Ok(whereabouts.recall(&owner, &subscriptions).await) },
+                    move |engine, found| engine.recalled(connection, found.unwrap_or_default()),
+                );
+            }
+            Effect::Remember { owner, places } => self.0.whereabouts.remember(&owner, places),
+            Effect::Present { connection, project, user, claimed, presence } => {
+                let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
+                self.look_up(
+                    async move { presences.present(holder, (project, user), claimed, &presence).await },
+                    move |engine, written| engine.presented(connection, written),
+                );
+            }
+            Effect::Absent { connection } => {
+                let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
+                presences.begin_to_leave(&self.0.background, holder);
+            }
             Effect::Refresh { project, user } => {
                 let admission = Arc::clone(&self.0.admission);
                 let (of, whom) = (project.clone(), user.clone());
@@ -252,6 +290,10 @@ impl Shard {
                 });
             }
         }
+    }
+
+    fn holder(&self, connection: ConnectionId) -> Holder {
+        Holder { shard: self.0.number, connection }
     }
 
     /// Runs a look-up in the background and brings its answer back to the engine.
@@ -305,8 +347,11 @@ impl Shard {
             Job::Accept(client) => serve(client, self.clone()),
             Job::Publish(event) => {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
-                self.step(|engine| engine.publish(&event));
+                self.step(|engine| engine.publish(&event, Instant::now()));
             }
+            Job::Mention(event) => self.step(|engine| engine.mention(&event)),
+            Job::Begin => self.step(|engine| engine.begin(Instant::now())),
+            Job::Gap => self.step(|engine| engine.gap(Instant::now())),
             Job::Count(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.0.engine.borrow().connections());

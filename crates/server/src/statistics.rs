@@ -80,7 +80,7 @@ async fn tell(
             id: EventId::new(format!("stats-{}-{id}", now.as_millisecond())),
         };
         match envelope::decode(&envelope.encode()) {
-            Ok(event) => node.event(Arc::new(event)).await,
+            Ok(event) => node.mention(Arc::new(event)).await,
             Err(error) => error!(%error, "the event with the connections of a project cannot be read"),
         }
     }

@@ -16,6 +16,8 @@ mod appwrite;
 mod clients;
 #[path = "services/credentials.rs"]
 mod credentials;
+#[path = "services/cutter.rs"]
+mod cutter;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]
@@ -24,6 +26,8 @@ mod mariadb_server;
 mod node;
 #[path = "services/postgres_server.rs"]
 mod postgres_server;
+#[path = "services/presence.rs"]
+mod presence;
 #[path = "services/proxies.rs"]
 mod proxies;
 #[path = "services/publishing.rs"]
@@ -32,6 +36,8 @@ mod publishing;
 mod redis;
 #[path = "services/redis_server.rs"]
 mod redis_server;
+#[path = "services/resume.rs"]
+mod resume;
 #[path = "services/ten_thousand.rs"]
 mod ten_thousand;
 #[path = "services/world.rs"]

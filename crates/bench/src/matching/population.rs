@@ -63,6 +63,7 @@ fn hello() -> Hello {
         channels: Vec::new(),
         queries: HashMap::new(),
         since: None,
+        wants_gaps: false,
     }
 }
 
@@ -218,7 +219,7 @@ pub(super) struct Member<'a> {
 }
 
 fn subscription(id: &str, channels: Vec<Channel>) -> Subscription {
-    Subscription { id: id.into(), channels: channels.into(), filter: Filter::everything() }
+    Subscription::new(id.into(), channels.into(), Filter::everything())
 }
 
 fn user(number: usize) -> UserId {

@@ -14,7 +14,7 @@ fn it_connects_when_something_is_subscribed_to_and_not_before() {
     talk.seconds(3600);
     assert!(talk.requests.is_empty() && talk.session.poll_timeout().is_none());
     let id = talk.subscribe(["documents"]);
-    assert_eq!(talk.requests[0].1.url(), "ws://host/v1/realtime?project=p");
+    assert_eq!(talk.requests[0].1.url(), "ws://host/v1/realtime?project=p&gaps=1");
     assert_eq!(talk.ready, [id]);
     talk.publish("documents");
     talk.publish("files");

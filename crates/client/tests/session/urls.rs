@@ -33,7 +33,7 @@ fn each_subscription_has_a_slot_and_each_of_its_channels_all_its_queries() {
     talk.pass(Duration::from_millis(100));
     let everything = "%7B%22method%22%3A%22select%22%2C%22values%22%3A%5B%22%2A%22%5D%7D";
     let url = format!(
-        "ws://host/v1/realtime?project=p&channels[]=a.b&a_b[0][]=q%261&channels[]=c&c[0][]=q%261&c[1][]={everything}"
+        "ws://host/v1/realtime?project=p&gaps=1&channels[]=a.b&a_b[0][]=q%261&channels[]=c&c[0][]=q%261&c[1][]={everything}"
     );
     assert_eq!(talk.requests.last().map(|(_, request)| request.url()), Some(url.as_str()));
 }

@@ -128,11 +128,12 @@ proptest! {
                     }
                 }
                 Step::Subscribe { connection: number, id, channels, value } => {
-                    index.subscribe(connection(number), Subscription {
-                        id: SubscriptionId::new(format!("s{id}")),
-                        channels: channels.iter().copied().map(channel).collect(),
-                        filter: filter(value),
-                    });
+                    let channels_named = channels.iter().copied().map(channel).collect();
+                    let id_named = SubscriptionId::new(format!("s{id}"));
+                    index.subscribe(
+                        connection(number),
+                        Subscription::new(id_named, channels_named, filter(value)),
+                    );
                     if let Some(model) = model.get_mut(&number) {
                         if channels.is_empty() {
                             model.subscriptions.remove(&id);
@@ -177,14 +178,7 @@ fn a_stale_id_does_not_reach_the_connection_that_has_the_slot_now() {
     let mut index = Index::new(1);
     let (old, new) = (ConnectionId::new(3, 1), ConnectionId::new(3, 2));
     index.enter(new, &project(0), &[role(1)]);
-    index.subscribe(
-        old,
-        Subscription {
-            id: "s".into(),
-            channels: SmallVec::from_buf([channel(1)]),
-            filter: Filter::default(),
-        },
-    );
+    index.subscribe(old, Subscription::new("s".into(), SmallVec::from_buf([channel(1)]), Filter::default()));
     index.leave(old);
     assert_eq!(index.subscriptions(new).count(), 0);
     assert_eq!(index.project(new), Some(&project(0)));

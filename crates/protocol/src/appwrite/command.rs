@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use realtime_core::channel::Channel;
 use realtime_core::command::{Command, Malformed, Subscribe};
-use realtime_core::id::SubscriptionId;
+use realtime_core::id::{EventId, SubscriptionId};
 use realtime_core::identity::Credential;
 use realtime_core::query::{Filter, Limits, QueryError};
 use realtime_core::refusal::Refusal;
 use realtime_core::secret::Secret;
 use serde_json::{Map, Value};
+
+use super::presence;
 
 /// The longest session token in characters (Appwrite `authentication`).
 const MAX_SESSION: usize = 2_048;
@@ -45,7 +47,7 @@ pub(super) fn decode(message: &[u8], limits: &Limits) -> Result<Command, Malform
         Some("authentication") => authenticate(data).map(Command::Authenticate),
         Some("subscribe") => subscribe(data, limits).map(Command::Subscribe),
         Some("unsubscribe") => unsubscribe(data).map(Command::Unsubscribe),
-        Some("presence") => Err(invalid("Presence is not available on this server yet.")),
+        Some("presence") => presence::decode(data).map(Command::Present),
         Some(_) | None => Err(invalid(TYPE)),
     }
 }
@@ -88,6 +90,8 @@ struct Item<'a> {
     id: Option<&'a str>,
     channels: Vec<&'a str>,
     queries: Vec<&'a Value>,
+    /// Not Appwrite's: the last event that the client saw.
+    since: Option<&'a str>,
 }
 
 impl<'a> Item<'a> {
@@ -113,7 +117,10 @@ impl<'a> Item<'a> {
         let channels = channels.ok_or_else(|| invalid("items: channels must contain only strings."))?;
         let queries = value.get("queries").map_or_else(|| Some(Vec::new()), list);
         let queries = queries.ok_or_else(|| invalid("items: queries is not a valid array."))?;
-        Ok(Self { id: value.get("subscriptionId").and_then(Value::as_str), channels, queries })
+        let id = value.get("subscriptionId").and_then(Value::as_str);
+        // Whatever is no event's id is ignored, as every key that Appwrite does not know.
+        let since = value.get("since").and_then(Value::as_str).filter(|since| !since.is_empty());
+        Ok(Self { id, channels, queries, since })
     }
 
     fn compile(&self, limits: &Limits) -> Result<Subscribe, Malformed> {
@@ -129,6 +136,7 @@ impl<'a> Item<'a> {
             }
         })?;
         Ok(Subscribe {
+            since: self.since.map(EventId::new),
             id: self.id.map(SubscriptionId::new),
             channels: self.channels.iter().map(Channel::new).collect(),
             filter,

@@ -89,6 +89,14 @@ impl Object {
         }
     }
 
+    /// The text of an object; `{}` if it is none.
+    pub fn of_text(text: &str) -> Self {
+        match serde_json::from_str::<serde_json::Map<_, _>>(text) {
+            Ok(_) => Self(Bytes::copy_from_slice(text.as_bytes())),
+            Err(_) => Self::empty(),
+        }
+    }
+
     /// An object with one number in it.
     pub fn of_number(name: &str, number: u64) -> Self {
         Self(Bytes::from(serde_json::json!({ name: number }).to_string()))

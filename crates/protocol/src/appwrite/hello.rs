@@ -38,6 +38,9 @@ const PROJECT: &str = "project";
 /// The slot of queries that came without one.
 const DEFAULT_SLOT: &str = "0";
 
+/// The parameter by which a client asks to be told when events may be missing; not Appwrite's.
+const GAPS: &str = "gaps";
+
 /// Slots of a channel's queries, in the order given.
 type Slots = Vec<(SlotKey, Vec<String>)>;
 
@@ -68,6 +71,7 @@ pub fn read(parts: &Parts, peer: IpAddr, trusted: &[HeaderName]) -> Result<Hello
         referer: head.header(REFERER.as_str()).unwrap_or_default(),
         queries: head.queries(&channels)?,
         since: head.since(),
+        wants_gaps: head.query.text(GAPS).is_some_and(|value| value == "1"),
         channels,
         project,
     })

@@ -4,7 +4,8 @@ use bytes::Bytes;
 use realtime_core::channel::Channel;
 use realtime_core::command::SlotKey;
 use realtime_core::id::SubscriptionId;
-use realtime_core::notice::{Notice, Subscribed};
+use realtime_core::notice::{Notice, Recovery, Subscribed};
+use realtime_core::replay::Lost;
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -15,12 +16,13 @@ use crate::codec::Message;
 /// The text of a notice; `None` for a heartbeat, which transports have their own ways for.
 pub(super) fn encode(notice: &Notice, masking: Masking) -> Option<Message> {
     let message = match notice {
-        Notice::Connected { channels, slots, profile } => spell(
+        Notice::Connected { channels, slots, profile, recovery } => spell(
             "connected",
             &Connected {
                 channels: names(channels),
                 subscriptions: Slots(slots),
                 user: profile.as_ref().and_then(object),
+                recovered: Recovered::of(*recovery),
             },
         ),
         Notice::Authenticated { profile } => {
@@ -37,6 +39,10 @@ pub(super) fn encode(notice: &Notice, masking: Masking) -> Option<Message> {
                 .collect();
             spell("response", &Response { to: "unsubscribe", success: true, subscriptions })
         }
+        Notice::Presented(presence) => {
+            spell("response", &Presented { to: "presence", presence: object(presence) })
+        }
+        Notice::Gap => spell("gap", &Gap { reason: GAP }),
         Notice::Pong => Message::own(Bytes::from_static(br#"{"type":"pong"}"#)),
         Notice::Refused(refused) => spell(
             "error",
@@ -59,6 +65,35 @@ struct Connected<'a> {
     channels: Vec<&'a str>,
     subscriptions: Slots<'a>,
     user: Option<&'a RawValue>,
+    #[serde(flatten)]
+    recovered: Option<Recovered>,
+}
+
+/// Whether what was missed follows; there only if there was something to come back to. Not Appwrite's.
+#[derive(Serialize)]
+struct Recovered {
+    recovered: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+impl Recovered {
+    fn of(recovery: Option<Recovery>) -> Option<Self> {
+        recovery.map(|recovery| match recovery {
+            Ok(()) => Self { recovered: true, reason: None },
+            Err(Lost::Unknown) => Self { recovered: false, reason: Some("unknown") },
+            Err(Lost::Gap) => Self { recovered: false, reason: Some(GAP) },
+        })
+    }
+}
+
+/// Why events may be missing: their source was away.
+const GAP: &str = "gap";
+
+/// Events may be missing. Not Appwrite's.
+#[derive(Serialize)]
+struct Gap {
+    reason: &'static str,
 }
 
 #[derive(Serialize)]
@@ -75,17 +110,31 @@ struct Response<T> {
     subscriptions: Vec<T>,
 }
 
+/// The one answer of Appwrite's without `success`.
+#[derive(Serialize)]
+struct Presented<'a> {
+    to: &'static str,
+    presence: Option<&'a RawValue>,
+}
+
 #[derive(Serialize)]
 struct WireSubscribed<'a> {
     #[serde(rename = "subscriptionId")]
     id: &'a str,
     channels: Vec<&'a str>,
     queries: &'a [String],
+    #[serde(flatten)]
+    recovered: Option<Recovered>,
 }
 
 impl<'a> WireSubscribed<'a> {
     fn of(made: &'a Subscribed) -> Self {
-        Self { id: made.id.as_str(), channels: names(&made.channels), queries: &made.queries }
+        Self {
+            id: made.id.as_str(),
+            channels: names(&made.channels),
+            queries: &made.queries,
+            recovered: Recovered::of(made.recovery),
+        }
     }
 }
 
@@ -152,6 +201,7 @@ mod tests {
             channels: vec!["account".into(), "account.U".into()],
             slots: slots.collect(),
             profile: profile.map(|text| Bytes::from_static(text.as_bytes())),
+            recovery: None,
         }
     }
 
@@ -170,7 +220,7 @@ mod tests {
     #[test]
     fn connected_shows_no_slots_as_an_empty_list_and_a_guest_as_null() {
         assert_eq!(
-            told(&Notice::Connected { channels: vec![], slots: vec![], profile: None }),
+            told(&Notice::Connected { channels: vec![], slots: vec![], profile: None, recovery: None }),
             r#"{"type":"connected","data":{"channels":[],"subscriptions":[],"user":null}}"#
         );
     }
@@ -186,10 +236,15 @@ mod tests {
             told(&Notice::Authenticated { profile: Bytes::from_static(br#"{"$id":"U"}"#) }),
             r#"{"type":"response","data":{"to":"authentication","success":true,"user":{"$id":"U"}}}"#
         );
+        assert_eq!(
+            told(&Notice::Presented(Bytes::from_static(br#"{"$id":"R"}"#))),
+            r#"{"type":"response","data":{"to":"presence","presence":{"$id":"R"}}}"#
+        );
         let made = Subscribed {
             id: "s1".into(),
             channels: vec!["account".into()],
             queries: vec![r#"{"method":"equal"}"#.to_owned()],
+            recovery: None,
         };
         assert_eq!(
             told(&Notice::Subscribed(vec![made])),

@@ -105,7 +105,8 @@ pub(super) fn shortened(text: &str) -> String {
     shown
 }
 
-fn parse_permission(text: &str) -> Result<(&str, Role), PermissionError> {
+/// What a permission string grants, and to whom.
+pub(super) fn parse_permission(text: &str) -> Result<(&str, Role), PermissionError> {
     let form = || PermissionError::Form { permission: shortened(text) };
     let (grant, rest) = text.split_once("(\"").ok_or_else(form)?;
     let role = rest.strip_suffix("\")").ok_or_else(form)?;

@@ -43,6 +43,8 @@ pub(super) fn code(kind: RefusalKind) -> u16 {
         RefusalKind::Unauthorized => 401,
         RefusalKind::Forbidden => 403,
         RefusalKind::NotFound => 404,
+        RefusalKind::BadRequest => 400,
+        RefusalKind::Conflict => 409,
         RefusalKind::Unavailable => 503,
         RefusalKind::Internal => 500,
     }
@@ -51,9 +53,12 @@ pub(super) fn code(kind: RefusalKind) -> u16 {
 /// The text as the client may see it.
 pub(super) fn shown(refusal: &Refusal, masking: Masking) -> Cow<'static, str> {
     let is_masked = match refusal.kind {
-        RefusalKind::Policy | RefusalKind::Unauthorized | RefusalKind::Forbidden | RefusalKind::NotFound => {
-            false
-        }
+        RefusalKind::Policy
+        | RefusalKind::Unauthorized
+        | RefusalKind::Forbidden
+        | RefusalKind::NotFound
+        | RefusalKind::BadRequest
+        | RefusalKind::Conflict => false,
         RefusalKind::Invalid | RefusalKind::TooMany | RefusalKind::Unavailable => {
             masking == Masking::Appwrite
         }
@@ -84,7 +89,11 @@ fn close_code_of(kind: RefusalKind) -> u16 {
         RefusalKind::TooMany | RefusalKind::Unavailable => close_code::TRY_AGAIN_LATER,
         RefusalKind::Unauthorized => close_code::UNAUTHORIZED,
         RefusalKind::Forbidden => close_code::FORBIDDEN,
-        RefusalKind::Invalid | RefusalKind::NotFound | RefusalKind::Internal => close_code::INTERNAL_ERROR,
+        RefusalKind::Invalid
+        | RefusalKind::NotFound
+        | RefusalKind::BadRequest
+        | RefusalKind::Conflict
+        | RefusalKind::Internal => close_code::INTERNAL_ERROR,
     }
 }
 
@@ -103,13 +112,15 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [(RefusalKind, u16, u16); 8] = [
+    const KINDS: [(RefusalKind, u16, u16); 10] = [
         (RefusalKind::Policy, 1008, 1008),
         (RefusalKind::Invalid, 1003, 1011),
         (RefusalKind::TooMany, 1013, 1013),
         (RefusalKind::Unauthorized, 401, 3000),
         (RefusalKind::Forbidden, 403, 3003),
         (RefusalKind::NotFound, 404, 1011),
+        (RefusalKind::BadRequest, 400, 1011),
+        (RefusalKind::Conflict, 409, 1011),
         (RefusalKind::Unavailable, 503, 1013),
         (RefusalKind::Internal, 500, 1011),
     ];

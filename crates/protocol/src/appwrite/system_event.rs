@@ -160,16 +160,26 @@ pub fn derive(event: &SystemEvent<'_>, context: &Context<'_>) -> Result<Outcome<
     }))
 }
 
+/// A presence that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeletedPresence {
+    /// Its id.
+    pub id: String,
+    /// Its `$sequence`, if the event tells.
+    pub sequence: Option<String>,
+}
+
 /// The presence that an event of the bus says is gone, so that its connection need not remove it again. The id comes
 /// from the payload, never from the name.
-pub fn deleted_presence(event: &Event) -> Option<String> {
+pub fn deleted_presence(event: &Event) -> Option<DeletedPresence> {
     let name = event.name.as_ref()?;
     if !(name.starts_with("presences.") && name.ends_with(".delete")) {
         return None;
     }
     let payload = std::str::from_utf8(event.payload.as_bytes()).ok()?;
     let facts = Facts::of(payload).ok()?;
-    facts.id("$id").filter(|id| !id.is_empty()).map(ToOwned::to_owned)
+    let id = facts.id("$id").filter(|id| !id.is_empty())?.to_owned();
+    Some(DeletedPresence { id, sequence: facts.id("$sequence").map(ToOwned::to_owned) })
 }
 
 fn heard_on(route: &Route, legacy_channels: bool) -> Vec<String> {

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use realtime_core::effect::Effect;
+use realtime_core::effect::{Effect, Owner};
 use realtime_core::engine::Engine;
-use realtime_core::id::{ConnectionId, EventId};
+use realtime_core::id::{ConnectionId, EventId, PresenceId, SubscriptionId};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
+use realtime_core::replay::{Parked, Place};
 use realtime_core::settings::Settings;
 use realtime_protocol::appwrite::publish::{self, Stamp};
 use realtime_protocol::appwrite::system_event::{Context, Outcome};
@@ -40,6 +41,8 @@ pub(crate) struct World {
     pending: VecDeque<Effect>,
     events: usize,
     names: Names,
+    /// Where subscriptions stood.
+    memory: BTreeMap<(Owner, SubscriptionId), Parked>,
 }
 
 struct Client {
@@ -72,6 +75,7 @@ impl World {
             pending: VecDeque::new(),
             events: 0,
             names: Names::default(),
+            memory: BTreeMap::new(),
         };
         for step in &script.steps {
             world.step(step).map_err(|failure| format!("\n  {}: {}\n  {failure}", step.place, step.text))?;
@@ -90,6 +94,9 @@ impl World {
             "recovered" => self.directory.is_down = false,
             "open" => self.open(rest)?,
             "close" => self.close(rest)?,
+            "leave" => self.leave(rest)?,
+            "got" => self.got(rest)?,
+            "gap" => self.gap(),
             "stall" => self.client(rest)?.stalled = true,
             "unstall" => self.client(rest)?.stalled = false,
             "event" => self.event(rest)?,
@@ -236,11 +243,38 @@ impl World {
         Ok(())
     }
 
+    /// `leave A`: it says goodbye, and then its link is gone.
+    fn leave(&mut self, names: &str) -> Result<(), Failure> {
+        for name in names.split(',') {
+            if let Some(id) = self.client(name)?.id {
+                self.engine.said_goodbye(id);
+            }
+        }
+        self.close(names)
+    }
+
+    /// `got A`: it is known that it has got everything that was sent.
+    fn got(&mut self, names: &str) -> Result<(), Failure> {
+        self.settle();
+        for name in names.split(',') {
+            if let Some(id) = self.client(name)?.id {
+                let mark = self.engine.mark(id);
+                self.engine.acknowledge(id, mark, self.now);
+            }
+        }
+        Ok(())
+    }
+
+    /// `gap`: events may have been missed.
+    fn gap(&mut self) {
+        self.engine.gap(self.now);
+    }
+
     /// `event {envelope}` as it comes from the bus.
     fn event(&mut self, rest: &str) -> Result<(), Failure> {
         let message = Bytes::from(rest.to_owned());
         let event = envelope::decode(&message).map_err(|error| error.to_string())?;
-        self.engine.publish(&Arc::new(event));
+        self.engine.publish(&Arc::new(event), self.now);
         Ok(())
     }
 
@@ -269,7 +303,7 @@ impl World {
                 Outcome::Published(envelopes) => {
                     for made in envelopes {
                         let event = envelope::decode(&made.encode()).map_err(|error| error.to_string())?;
-                        self.engine.publish(&Arc::new(event));
+                        self.engine.publish(&Arc::new(event), self.now);
                     }
                 }
                 Outcome::Unpublished(_) if unpublished => {}
@@ -317,6 +351,32 @@ impl World {
             Effect::Authenticate { connection, project, credential, .. } => {
                 let found = self.directory.authenticate(&project, &credential);
                 self.engine.authenticated(connection, found, self.now);
+            }
+            Effect::Present { connection, user, presence, .. } => {
+                let id = presence.id.as_ref().map_or("drawn", PresenceId::as_str);
+                let status = &presence.status;
+                let document = serde_json::json!({ "$id": id, "userId": user.as_str(), "status": status });
+                self.engine.presented(connection, Ok(document.to_string().into()));
+            }
+            Effect::Absent { .. } => {}
+            Effect::Recall { connection, owner, subscriptions } => {
+                let places = subscriptions.into_iter().filter_map(|id| {
+                    let parked = self.memory.get(&(owner.clone(), id.clone()))?;
+                    Some((id, parked.clone()))
+                });
+                let found = places.collect();
+                self.engine.recalled(connection, found);
+            }
+            Effect::Remember { owner, places } => {
+                for (id, place) in places {
+                    let key = (owner.clone(), id);
+                    match place {
+                        Some(Place { position, at }) => {
+                            self.memory.insert(key, Parked { position, at: at.unwrap_or(self.now) })
+                        }
+                        None => self.memory.remove(&key),
+                    };
+                }
             }
             Effect::Refresh { project, user } => {
                 let found = self.directory.refresh(&project, &user);

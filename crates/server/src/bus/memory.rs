@@ -43,10 +43,14 @@ impl Bus for Memory {
     fn run(&self, node: NodeInbox) -> BusFuture<'_, Infallible> {
         Box::pin(async move {
             let mut receiver = self.receiver.lock().await;
+            node.begin().await;
             while let Some(Published { envelope, posted }) = receiver.recv().await {
                 match envelope::decode(&envelope) {
                     Ok(event) => node.event(Arc::new(event)).await,
-                    Err(error) => warn!(%error, bus = self.name(), "skipped a message that is not an event"),
+                    Err(error) => {
+                        warn!(%error, bus = self.name(), "skipped a message that is not an event");
+                        node.gap().await;
+                    }
                 }
                 // Whoever published may have gone meanwhile.
                 let _ = posted.send(());

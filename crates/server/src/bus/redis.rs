@@ -33,8 +33,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// How long whoever counts waits for the answer.
-const COUNT_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long somebody who asks something waits for the answer.
+const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where Redis is and how it lets us in.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +115,11 @@ impl Redis {
             Ok(subscription) => subscription,
             Err(error) => return reason(&error),
         };
+        if outage.was_connected {
+            node.gap().await;
+        } else {
+            node.begin().await;
+        }
         self.connected.store(true, Ordering::Relaxed);
         outage.end(&self.place);
         let mut pings = interval_at(tokio::time::Instant::now() + PING_EVERY, PING_EVERY);
@@ -166,15 +171,20 @@ impl Redis {
 
     /// Adds one to a count that ends by itself, and gives it; `None` if Redis does not tell at once.
     pub async fn count(&self, key: &str, keeps: Duration) -> Option<u64> {
+        let mut count = redis::pipe();
+        count.atomic().cmd("INCR").arg(key).cmd("EXPIRE").arg(key).arg(keeps.as_secs()).ignore();
+        self.query::<(u64,)>(&count).await.map(|(count,)| count)
+    }
+
+    /// Runs commands that somebody waits for; `None` if Redis does not answer them at once.
+    pub(crate) async fn query<T: FromRedisValue>(&self, commands: &redis::Pipeline) -> Option<T> {
         if !self.is_connected() {
             return None;
         }
-        let mut count = redis::pipe();
-        count.atomic().cmd("INCR").arg(key).cmd("EXPIRE").arg(key).arg(keeps.as_secs()).ignore();
-        match timeout(COUNT_TIMEOUT, self.ask::<(u64,)>(&count)).await {
-            Ok(Ok((count,))) => Some(count),
+        match timeout(QUERY_TIMEOUT, self.ask(commands)).await {
+            Ok(Ok(answer)) => Some(answer),
             Ok(Err(error)) => {
-                debug!(place = self.place, reason = reason(&error), "Redis does not count");
+                debug!(place = self.place, reason = reason(&error), "Redis does not answer a question");
                 None
             }
             Err(_) => None,
@@ -244,6 +254,7 @@ async fn take(message: &[u8], node: &NodeInbox) {
         Err(error) => {
             warn!(%error, bytes = message.len(), channel = CHANNEL, "skipped a message on Redis that is not an event");
             trace!(message = %String::from_utf8_lossy(message), "the message skipped");
+            node.gap().await;
         }
     }
 }

@@ -100,11 +100,8 @@ fn explain(
     envelopes: &[Envelope],
 ) -> Result<(), Failure> {
     let asked: Vec<Channel> = texts(matches, "client_channel").iter().map(Channel::new).collect();
-    let subscription = Subscription {
-        id: "client".into(),
-        channels: convert(&asked, identity.user()).into(),
-        filter: Filter::parse(&texts(matches, "query"), &Limits::default())?,
-    };
+    let filter = Filter::parse(&texts(matches, "query"), &Limits::default())?;
+    let subscription = Subscription::new("client".into(), convert(&asked, identity.user()).into(), filter);
     let roles: Vec<Role> = match &identity.account {
         Some(account) => roles_of(account),
         None => identity.roles(),

@@ -13,10 +13,13 @@ use crate::bus::Bus;
 use crate::bus::memory::Memory;
 use crate::bus::redis::Redis;
 use crate::config::layer::ignored_variables;
+use crate::directory::appwrite::copies::Copies;
 use crate::embedded::Embedded;
 use crate::installation;
 use crate::node::{Node, Settings};
+use crate::presence::SharedHolds;
 use crate::telemetry;
+use crate::whereabouts::SharedMemory;
 
 pub(super) fn command() -> Command {
     settings(Command::new("serve").about("Serve clients, from the embedded database or beside Appwrite").after_help(
@@ -37,13 +40,16 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let told = Told::new()?;
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
         let counter = redis.clone().map(|redis| redis as Arc<dyn SharedCounter>);
+        let holds = redis.clone().map(|redis| redis as Arc<dyn SharedHolds>);
+        let memory = redis.clone().map(|redis| redis as Arc<dyn SharedMemory>);
+        let copies = redis.clone().map(|redis| redis as Arc<dyn Copies>);
         let bus: Arc<dyn Bus> = match redis {
             Some(redis) => redis,
             None => Arc::new(Memory::default()),
         };
-        let settings = Settings { counter, ..config.node() };
+        let settings = Settings { counter, holds, memory, ..config.node() };
         if let Some(database) = &config.database {
-            let node = Node::start(settings, installation::directory(&config, database)?, bus)?;
+            let node = Node::start(settings, installation::directory(&config, database, copies)?, bus)?;
             until_told_to_stop(told, node).await;
             return Ok(());
         }

@@ -1,11 +1,14 @@
 //! Appwrite's data model, read the one way for every database that holds it.
 
 mod account;
+pub mod copies;
+mod presence;
 pub(crate) mod rows;
 mod session;
 
 pub(in crate::directory) use self::session::hash_of;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ use subtle::ConstantTimeEq;
 use tracing::warn;
 
 use self::account::User;
+use self::copies::Copies;
 use self::rows::{Row, Rows, Select, Space};
 use super::appwrite_jwt::{AppwriteJwt, JwtError};
 use super::backend_jwt::{BackendJwt, Header, Speaker};
@@ -28,7 +32,7 @@ use super::clock::{Clock, SystemClock};
 use super::mariadb::Mariadb;
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
-use super::{ApiKey, Directory, DirectoryError, Lookup};
+use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup};
 
 /// A directory of Appwrite's projects and users, and of users that a backend's own JWTs speak of.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub struct Appwrite {
     settings: AppwriteSettings,
     /// Under which this process counts its connections.
     server: String,
+    /// Where Appwrite keeps copies of documents, and the host of the database they are of.
+    copies: Option<(Arc<dyn Copies>, String)>,
 }
 
 /// How Appwrite's data is understood.
@@ -110,7 +116,7 @@ impl Appwrite {
     /// Reads the embedded database.
     pub fn sqlite(database: Sqlite, settings: AppwriteSettings) -> Self {
         let (cipher, clock) = (database.cipher().clone(), Arc::clone(database.clock()));
-        Self { rows: Box::new(database), cipher, clock, settings, server: drawn_name() }
+        Self { rows: Box::new(database), cipher, clock, settings, server: drawn_name(), copies: None }
     }
 
     /// Reads an installation's MariaDB or MySQL, whose secrets are sealed with this key.
@@ -121,6 +127,7 @@ impl Appwrite {
             clock: Arc::new(SystemClock),
             settings,
             server: drawn_name(),
+            copies: None,
         }
     }
 
@@ -132,7 +139,13 @@ impl Appwrite {
             clock: Arc::new(SystemClock),
             settings,
             server: drawn_name(),
+            copies: None,
         }
+    }
+
+    /// The same, with copies of documents of the database at this host, which are to go when one is written.
+    pub fn with_copies(self, copies: Option<Arc<dyn Copies>>, host: &str) -> Self {
+        Self { copies: copies.map(|copies| (copies, host.to_owned())), ..self }
     }
 
     /// Finds the installation, and says which Appwrite made it as far as its tables tell.
@@ -168,6 +181,7 @@ impl Appwrite {
                 collection: "projects",
                 columns: &["_id", "_uid", "database", "teamId", "region", "apis"],
                 filters: &[("_uid", id.as_str())],
+                before: None,
             })
             .await?;
         // A database may compare without regard to case; a project is meant exactly.
@@ -182,6 +196,7 @@ impl Appwrite {
                 collection: "platforms",
                 columns: &["type", "hostname", "key"],
                 filters: &[("projectInternalId", sequence)],
+                before: None,
             })
             .await?;
         Ok(Some(Arc::new(Project {
@@ -445,7 +460,10 @@ impl Appwrite {
         }
         let columns = &["_uid", "secret", "expire", "scopes"];
         let space = Space::console();
-        let keys = self.rows.select(Select { space: &space, collection, columns, filters: owner }).await?;
+        let keys = self
+            .rows
+            .select(Select { space: &space, collection, columns, filters: owner, before: None })
+            .await?;
         let mut found = None;
         for row in keys {
             if self.opens_to(&row, secret.expose()) && found.is_none() {
@@ -478,6 +496,7 @@ impl Appwrite {
                 collection: "rules",
                 columns: &["projectId", "projectInternalId"],
                 filters: &[("domain", &host)],
+                before: None,
             })
             .await?;
         Ok(rules.first().is_some_and(|rule| {
@@ -551,6 +570,27 @@ impl Directory for Appwrite {
         Box::pin(self.add_up(own))
     }
 
+    fn keep_presence<'a>(&'a self, kept: Keep<'a>) -> Lookup<'a, KeptPresence> {
+        Box::pin(self.write_presence(kept))
+    }
+
+    fn remove_presence<'a>(
+        &'a self,
+        project: &'a Project,
+        user: &'a UserId,
+        sequence: &'a str,
+    ) -> Lookup<'a, Option<KeptPresence>> {
+        Box::pin(self.take_presence(project, user, sequence))
+    }
+
+    fn remove_stale_presences<'a>(
+        &'a self,
+        project: &'a Project,
+        left_by: Option<(&'a str, Timestamp)>,
+    ) -> Lookup<'a, Vec<KeptPresence>> {
+        Box::pin(self.take_stale_presences(project, left_by))
+    }
+
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {
         Box::pin(self.find_rule(project, host))
     }
@@ -573,7 +613,7 @@ fn platform(row: &Row) -> Platform {
     Platform { kind: text("type"), hostname: text("hostname"), key: text("key") }
 }
 
-fn refused(kind: RefusalKind, message: &'static str) -> DirectoryError {
+fn refused(kind: RefusalKind, message: impl Into<Cow<'static, str>>) -> DirectoryError {
     DirectoryError::Refused(Refusal::new(kind, message))
 }
 

@@ -12,7 +12,7 @@ use realtime_core::secret::Secret;
 use tokio::sync::OnceCell;
 
 use super::clock::Clock;
-use super::{ApiKey, Directory, DirectoryError, Lookup};
+use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup};
 
 /// Remembers projects for a while, unknown ones too, and looks each up once however many ask at the same time. What
 /// concerns users is asked every time: nobody keeps rights by a cache.
@@ -126,6 +126,27 @@ impl Directory for Cache {
         self.inner.share_counts(own)
     }
 
+    fn keep_presence<'a>(&'a self, kept: Keep<'a>) -> Lookup<'a, KeptPresence> {
+        self.inner.keep_presence(kept)
+    }
+
+    fn remove_presence<'a>(
+        &'a self,
+        project: &'a Project,
+        user: &'a UserId,
+        sequence: &'a str,
+    ) -> Lookup<'a, Option<KeptPresence>> {
+        self.inner.remove_presence(project, user, sequence)
+    }
+
+    fn remove_stale_presences<'a>(
+        &'a self,
+        project: &'a Project,
+        left_by: Option<(&'a str, Timestamp)>,
+    ) -> Lookup<'a, Vec<KeptPresence>> {
+        self.inner.remove_stale_presences(project, left_by)
+    }
+
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {
         self.inner.owns_host(project, host)
     }
@@ -193,6 +214,27 @@ mod tests {
         }
 
         fn api_key<'a>(&'a self, _: &'a Project, _: &'a Secret) -> Lookup<'a, Option<ApiKey>> {
+            unreachable!()
+        }
+
+        fn keep_presence<'a>(&'a self, _: Keep<'a>) -> Lookup<'a, KeptPresence> {
+            unreachable!()
+        }
+
+        fn remove_presence<'a>(
+            &'a self,
+            _: &'a Project,
+            _: &'a UserId,
+            _: &'a str,
+        ) -> Lookup<'a, Option<KeptPresence>> {
+            unreachable!()
+        }
+
+        fn remove_stale_presences<'a>(
+            &'a self,
+            _: &'a Project,
+            _: Option<(&'a str, Timestamp)>,
+        ) -> Lookup<'a, Vec<KeptPresence>> {
             unreachable!()
         }
 

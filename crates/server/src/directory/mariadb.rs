@@ -8,9 +8,10 @@ use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space};
+use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space, Write, Written};
 use super::catalog::{Catalog, Columns};
 use super::database::{DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, late, no_installation, unavailable};
+use super::write::{self, Dialect};
 use super::{DirectoryError, Lookup};
 
 /// SQLSTATE of a column that is not there.
@@ -18,7 +19,7 @@ const NO_COLUMN: &str = "42S22";
 /// SQLSTATE of a table that is not there.
 const NO_TABLE: &str = "42S02";
 
-/// A MariaDB or MySQL with Appwrite's tables; only read, never written.
+/// A MariaDB or MySQL with Appwrite's tables.
 #[derive(Debug)]
 pub struct Mariadb {
     pool: MySqlPool,
@@ -121,6 +122,35 @@ impl Mariadb {
         found.map_err(|error| unavailable(self.name(), &error))
     }
 
+    async fn carry_out(&self, space: &Space, writes: &[Write<'_>]) -> Result<Written, DirectoryError> {
+        let schema = self.schema().await?;
+        let failed = |error| unavailable(self.name(), &error);
+        let mut statements = Vec::with_capacity(writes.len());
+        for write in writes {
+            let columns = self.columns(schema, &space.table(write.collection())).await.map_err(failed)?;
+            statements.push(write::statement(&Spelling { schema }, space, write, columns.as_deref()));
+        }
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let mut found = Vec::with_capacity(writes.len());
+        for statement in statements {
+            let Some(statement) = statement else {
+                found.push(0);
+                continue;
+            };
+            let mut query = sqlx::query(AssertSqlSafe(statement.text));
+            for value in statement.values {
+                query = query.bind(value);
+            }
+            match query.execute(&mut *transaction).await {
+                Ok(done) => found.push(done.rows_affected()),
+                Err(error) if is_taken(&error) => return Ok(Written::Taken),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(Written::Rows(found))
+    }
+
     /// Writes and reads the table in which every server of an installation counts its connections.
     async fn count(&self, server: &str, counts: &str) -> Result<Vec<String>, DirectoryError> {
         let table = format!("`{}`.`_console_realtime`", self.schema().await?.replace('`', "``"));
@@ -160,6 +190,13 @@ impl Rows for Mariadb {
         })
     }
 
+    fn write<'a>(&'a self, space: &'a Space, writes: &'a [Write<'a>]) -> Lookup<'a, Written> {
+        Box::pin(async move {
+            let written = timeout(self.timeout, self.carry_out(space, writes)).await;
+            written.unwrap_or_else(|_| Err(late(self.name(), self.timeout)))
+        })
+    }
+
     fn share_counts<'a>(&'a self, server: &'a str, counts: &'a str) -> Lookup<'a, Vec<String>> {
         Box::pin(async move {
             let counted = timeout(self.timeout, self.count(server, counts)).await;
@@ -184,6 +221,29 @@ impl Rows for Mariadb {
     }
 }
 
+/// MariaDB's spelling of what is written.
+struct Spelling<'a> {
+    schema: &'a str,
+}
+
+impl Dialect for Spelling<'_> {
+    fn table(&self, name: &str) -> String {
+        format!("`{}`.`{name}`", self.schema.replace('`', "``"))
+    }
+
+    fn column(&self, name: &str) -> String {
+        format!("`{name}`")
+    }
+
+    fn value(&self, _: &str, _: usize) -> String {
+        "?".to_owned()
+    }
+}
+
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
 /// The statement for a selection of what the table has; `None` if it lacks a column to select by.
 fn statement(schema: &str, table: &str, selection: &Select<'_>, columns: &Columns) -> Option<String> {
     let cells: Vec<String> = selection
@@ -200,6 +260,10 @@ fn statement(schema: &str, table: &str, selection: &Select<'_>, columns: &Column
             return None;
         }
         filters.push(format!("`{column}` = ?"));
+    }
+    if let Some((column, _)) = selection.before {
+        columns.get(column)?;
+        filters.push(format!("`{column}` < ?"));
     }
     let schema = schema.replace('`', "``");
     Some(format!(

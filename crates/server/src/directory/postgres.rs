@@ -8,19 +8,20 @@ use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
-use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space};
+use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space, Write, Written};
 use super::catalog::{Catalog, Columns};
 use super::database::{DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, late, no_installation, unavailable};
+use super::write::{self, Dialect};
 use super::{DirectoryError, Lookup};
 
 /// SQLSTATE of a column that is not there.
 const NO_COLUMN: &str = "42703";
 /// SQLSTATE of a table that is not there.
 const NO_TABLE: &str = "42P01";
-/// The collation that Appwrite's unique indexes of `_uid` carry.
+/// The collation that Appwrite's unique indexes of `_uid` and `_document` carry.
 const COLLATION: &str = "utf8_ci_ai";
 
-/// A PostgreSQL with Appwrite's tables; only read, never written.
+/// A PostgreSQL with Appwrite's tables.
 #[derive(Debug)]
 pub struct Postgres {
     pool: PgPool,
@@ -141,6 +142,38 @@ impl Postgres {
         found.map_err(|error| unavailable(self.name(), &error))
     }
 
+    async fn carry_out(&self, space: &Space, writes: &[Write<'_>]) -> Result<Written, DirectoryError> {
+        let place = self.place().await?;
+        let failed = |error| unavailable(self.name(), &error);
+        let mut statements = Vec::with_capacity(writes.len());
+        for write in writes {
+            let table = space.table(write.collection());
+            let columns = self.columns(&place.schema, &table).await.map_err(failed)?;
+            let columns = columns.unwrap_or_default();
+            let spelling = Spelling { place, columns: &columns };
+            statements.push(write::statement(&spelling, space, write, Some(&columns)));
+        }
+        let mut transaction = self.pool.begin().await.map_err(failed)?;
+        let mut found = Vec::with_capacity(writes.len());
+        for statement in statements {
+            let Some(statement) = statement else {
+                found.push(0);
+                continue;
+            };
+            let mut query = sqlx::query(AssertSqlSafe(statement.text));
+            for value in statement.values {
+                query = query.bind(value);
+            }
+            match query.execute(&mut *transaction).await {
+                Ok(done) => found.push(done.rows_affected()),
+                Err(error) if is_taken(&error) => return Ok(Written::Taken),
+                Err(error) => return Err(failed(error)),
+            }
+        }
+        transaction.commit().await.map_err(failed)?;
+        Ok(Written::Rows(found))
+    }
+
     /// Writes and reads the table in which every server of an installation counts its connections.
     async fn count(&self, server: &str, counts: &str) -> Result<Vec<String>, DirectoryError> {
         let table = format!("{}.\"_console_realtime\"", quoted(&self.place().await?.schema));
@@ -180,6 +213,13 @@ impl Rows for Postgres {
         })
     }
 
+    fn write<'a>(&'a self, space: &'a Space, writes: &'a [Write<'a>]) -> Lookup<'a, Written> {
+        Box::pin(async move {
+            let written = timeout(self.timeout, self.carry_out(space, writes)).await;
+            written.unwrap_or_else(|_| Err(late(self.name(), self.timeout)))
+        })
+    }
+
     fn share_counts<'a>(&'a self, server: &'a str, counts: &'a str) -> Lookup<'a, Vec<String>> {
         Box::pin(async move {
             let counted = timeout(self.timeout, self.count(server, counts)).await;
@@ -204,6 +244,38 @@ impl Rows for Postgres {
     }
 }
 
+/// PostgreSQL's spelling of what is written.
+struct Spelling<'a> {
+    place: &'a Place,
+    columns: &'a Columns,
+}
+
+impl Dialect for Spelling<'_> {
+    fn table(&self, name: &str) -> String {
+        format!("{}.\"{name}\"", quoted(&self.place.schema))
+    }
+
+    fn column(&self, name: &str) -> String {
+        format!("\"{name}\"")
+    }
+
+    fn value(&self, column: &str, number: usize) -> String {
+        match self.columns.get(column) {
+            Some(kind) => format!("CAST(${number}::text AS {kind})"),
+            None => format!("${number}"),
+        }
+    }
+
+    fn equals(&self, column: &str, number: usize) -> String {
+        let kind = self.columns.get(column).map_or("text", String::as_str);
+        filter(column, kind, number, self.place.collation.as_deref())
+    }
+}
+
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
+}
+
 /// The statement for a selection of what the table has; `None` if it lacks a column to select by.
 fn statement(place: &Place, table: &str, selection: &Select<'_>, columns: &Columns) -> Option<String> {
     let cells: Vec<String> = selection
@@ -214,6 +286,10 @@ fn statement(place: &Place, table: &str, selection: &Select<'_>, columns: &Colum
     let mut filters = Vec::new();
     for (index, column) in selection.filtered().enumerate() {
         filters.push(filter(column, columns.get(column)?, index + 1, place.collation.as_deref()));
+    }
+    if let Some((column, _)) = selection.before {
+        let kind = columns.get(column)?;
+        filters.push(format!("\"{column}\" < CAST(${}::text AS {kind})", filters.len() + 1));
     }
     Some(format!(
         "SELECT {} FROM {}.\"{table}\" WHERE {} ORDER BY \"_id\" LIMIT {MAX_ROWS}",
@@ -236,8 +312,8 @@ fn filter(column: &str, kind: &str, parameter: usize, collation: Option<&str>) -
     match (column, collation) {
         // The unique index carries the collation, so only a comparison by it can use the index; it takes `a` for `A`,
         // so the exact one has to hold too.
-        ("_uid", Some(schema)) => format!(
-            "\"_uid\" = ${parameter} COLLATE {}.\"{COLLATION}\" AND \"_uid\" = ${parameter}",
+        ("_uid" | "_document", Some(schema)) => format!(
+            "\"{column}\" = ${parameter} COLLATE {}.\"{COLLATION}\" AND \"{column}\" = ${parameter}",
             quoted(schema)
         ),
         _ => match kind {

@@ -23,9 +23,10 @@ use realtime_core::secret::Secret;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, Row as _, Sqlite as Engine, SqliteConnection, SqlitePool, Transaction};
 
-use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space, stored_time};
+use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space, Write, Written, stored_time};
 use super::cipher::Cipher;
 use super::clock::Clock;
+use super::write::{Dialect, statement};
 use super::{DirectoryError, Lookup};
 
 pub use self::key::{KeyEntry, NewKey};
@@ -213,9 +214,18 @@ impl Rows for Sqlite {
         Box::pin(async { Ok(vec![counts.to_owned()]) })
     }
 
-    /// The embedded tables are those of the newest Appwrite.
-    fn has<'a>(&'a self, _: &'a Space, _: &'static str, _: &'static str) -> Lookup<'a, bool> {
-        Box::pin(async { Ok(true) })
+    /// The embedded tables are those of the newest Appwrite, without those that repeat permissions for searching.
+    fn has<'a>(&'a self, _: &'a Space, collection: &'static str, _: &'static str) -> Lookup<'a, bool> {
+        Box::pin(async move { Ok(!collection.ends_with("_perms")) })
+    }
+
+    fn write<'a>(&'a self, space: &'a Space, writes: &'a [Write<'a>]) -> Lookup<'a, Written> {
+        Box::pin(async move {
+            write(&self.pool, space, writes).await.map_err(|error| DirectoryError::Unavailable {
+                directory: self.name(),
+                reason: format!("{error}; check the file and the disk it is on"),
+            })
+        })
     }
 
     fn select<'a>(&'a self, selection: Select<'a>) -> Lookup<'a, Vec<Row>> {
@@ -236,7 +246,8 @@ impl Rows for Sqlite {
 async fn read(pool: &SqlitePool, selection: Select<'_>) -> Result<Vec<Row>, sqlx::Error> {
     let columns: Vec<_> =
         selection.columns.iter().map(|column| format!("CAST(\"{column}\" AS TEXT)")).collect();
-    let filters: Vec<_> = selection.filters.iter().map(|(column, _)| format!("\"{column}\" = ?")).collect();
+    let mut filters: Vec<_> = selection.filtered().map(|column| format!("\"{column}\" = ?")).collect();
+    filters.extend(selection.before.map(|(column, _)| format!("\"{column}\" < ?")));
     let statement = format!(
         "SELECT {} FROM \"{}\" WHERE {} ORDER BY _id LIMIT {MAX_ROWS}",
         columns.join(", "),
@@ -244,8 +255,8 @@ async fn read(pool: &SqlitePool, selection: Select<'_>) -> Result<Vec<Row>, sqlx
         filters.join(" AND "),
     );
     let mut query = sqlx::query(AssertSqlSafe(statement));
-    for (_, value) in selection.filters {
-        query = query.bind(*value);
+    for value in selection.values() {
+        query = query.bind(value);
     }
     let mut rows = Vec::new();
     for row in query.fetch_all(pool).await? {
@@ -253,6 +264,47 @@ async fn read(pool: &SqlitePool, selection: Select<'_>) -> Result<Vec<Row>, sqlx
         rows.push(Row::new(selection.columns, cells?));
     }
     Ok(rows)
+}
+
+async fn write(pool: &SqlitePool, space: &Space, writes: &[Write<'_>]) -> Result<Written, sqlx::Error> {
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let mut found = Vec::with_capacity(writes.len());
+    for write in writes {
+        // Every column is there, so that there always is a statement.
+        let Some(statement) = statement(&Spelling, space, write, None) else { continue };
+        let mut query = sqlx::query(AssertSqlSafe(statement.text));
+        for value in statement.values {
+            query = query.bind(value);
+        }
+        match query.execute(&mut *transaction).await {
+            Ok(done) => found.push(done.rows_affected()),
+            Err(error) if is_taken(&error) => return Ok(Written::Taken),
+            Err(error) => return Err(error),
+        }
+    }
+    transaction.commit().await?;
+    Ok(Written::Rows(found))
+}
+
+/// SQLite's spelling of what is written.
+struct Spelling;
+
+impl Dialect for Spelling {
+    fn table(&self, name: &str) -> String {
+        format!("\"{name}\"")
+    }
+
+    fn column(&self, name: &str) -> String {
+        format!("\"{name}\"")
+    }
+
+    fn value(&self, _: &str, _: usize) -> String {
+        "?".to_owned()
+    }
+}
+
+fn is_taken(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.is_unique_violation())
 }
 
 fn is_missing_table(error: &sqlx::Error) -> bool {

@@ -27,7 +27,7 @@ use super::full;
 use super::idempotency::{Begun, Idempotency};
 use super::problem::Problem;
 use crate::admission::Admission;
-use crate::bus::Bus;
+use crate::bus::{Bus, drawn_event_id};
 use crate::transport::Body;
 
 /// What a key must allow in order to publish.
@@ -131,7 +131,7 @@ impl Inner {
     /// Publishes a request's events once, however often it is sent.
     async fn publish(&self, project: &Project, key: Option<&str>, body: &Bytes) -> Result<Bytes, Problem> {
         let Some(key) = key else {
-            return self.publish_all(project, body, mint).await;
+            return self.publish_all(project, body, |_| drawn_event_id()).await;
         };
         let permit = match self.idempotency.begin(&project.id, key, body) {
             Begun::New(permit) => permit,
@@ -252,12 +252,6 @@ fn now() -> String {
     now.strftime("%Y-%m-%dT%H:%M:%S.%3f+00:00").to_string()
 }
 
-/// An id that nobody has had before: the time in microseconds and a random part, so that ids sort by time.
-fn mint(_: usize) -> EventId {
-    let micros = Timestamp::now().as_microsecond();
-    EventId::new(format!("{micros:014x}{:016x}", rand::random::<u64>()))
-}
-
 /// The same id for the same event of a repeated request, on every node.
 fn derived_id(project: &ProjectId, key: &str, item: usize) -> EventId {
     let mut hash = Sha256::new();
@@ -289,7 +283,10 @@ fn wrong_body(error: &PublishError) -> Problem {
 fn problem_of(refusal: Refusal) -> Problem {
     let (status, title, retry) = match refusal.kind {
         RefusalKind::Policy | RefusalKind::NotFound => (StatusCode::NOT_FOUND, "Project unknown", None),
-        RefusalKind::Invalid => (StatusCode::BAD_REQUEST, "Request not valid", None),
+        RefusalKind::Invalid | RefusalKind::BadRequest => {
+            (StatusCode::BAD_REQUEST, "Request not valid", None)
+        }
+        RefusalKind::Conflict => (StatusCode::CONFLICT, "Conflict", None),
         RefusalKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "Too many requests", Some(60)),
         RefusalKind::Unauthorized => (StatusCode::UNAUTHORIZED, "API key not accepted", None),
         RefusalKind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden", None),

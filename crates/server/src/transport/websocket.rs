@@ -3,6 +3,7 @@
 pub mod frame;
 pub mod handshake;
 pub mod queue;
+mod receipts;
 pub mod socket;
 
 use std::time::Duration;
@@ -18,7 +19,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::debug;
 
-use self::socket::{Socket, Turn};
+use self::frame::NO_STATUS;
+use self::receipts::Receipts;
+use self::socket::{Ended, Socket, Turn};
 use super::{Body, Entrance, HttpTransport};
 use crate::peer::{Next, Peer};
 
@@ -27,6 +30,10 @@ use crate::peer::{Next, Peer};
 const WRITE_AHEAD: usize = 64 * 1024;
 /// How long a client may take to answer a Close.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Codes of a client that takes leave (RFC 6455 §7.4.1): it is done, or its page is left.
+const NORMAL: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
 
 /// The transport.
 #[derive(Debug)]
@@ -82,29 +89,59 @@ fn boxed(upgraded: Upgraded, limit: usize) -> Socket<TokioIo<Upgraded>> {
 
 /// Carries messages between the socket and the peer until one of them ends.
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut peer: Peer) {
+    let mut receipts = Receipts::default();
     loop {
         // Whatever waits goes out in as few writes as possible.
         while socket.queued_bytes() < WRITE_AHEAD {
             let Some(next) = peer.try_next() else { break };
-            if say(&mut socket, next) {
-                return end(socket, peer).await;
+            match next {
+                Next::Message { message, event } => {
+                    socket.queue(message);
+                    if event.is_some() {
+                        receipts.event();
+                    }
+                }
+                Next::Heartbeat => socket.queue_ping(receipts.ask(peer.mark())),
+                Next::Close { code, reason } => {
+                    socket.queue_close(code, &reason);
+                    return end(socket, peer).await;
+                }
             }
+        }
+        if receipts.is_due() {
+            socket.queue_ping(receipts.ask(peer.mark()));
         }
         let has_room = socket.queued_bytes() < WRITE_AHEAD;
         tokio::select! {
             turn = socket.turn() => match turn {
                 Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
+                Ok(Turn::Pong(payload)) => if let Some(mark) = receipts.answered(&payload) {
+                    peer.acknowledge(mark);
+                },
                 Ok(Turn::Heard | Turn::Drained) => {}
                 Err(ended) => {
                     debug!(%ended, "a WebSocket ended");
+                    part(&ended, &mut peer, &receipts, socket.queued_bytes() == 0);
                     return end(socket, peer).await;
                 }
             },
             last = wait(&mut peer, has_room) => if let Some(last) = last {
-                say(&mut socket, last);
+                if let Next::Close { code, reason } = last {
+                    socket.queue_close(code, &reason);
+                }
                 return end(socket, peer).await;
             },
         }
+    }
+}
+
+/// Tells what became of the client: whether it took leave, and what it has got if it never says.
+fn part(ended: &Ended, peer: &mut Peer, receipts: &Receipts, all_is_written: bool) {
+    if matches!(ended, Ended::Closed { code: NORMAL | GOING_AWAY | NO_STATUS, .. }) {
+        peer.said_goodbye();
+    }
+    if receipts.is_mute() && all_is_written {
+        peer.acknowledge(peer.mark());
     }
 }
 
@@ -118,21 +155,8 @@ async fn wait(peer: &mut Peer, has_room: bool) -> Option<Next> {
     }
 }
 
-/// Queues what the peer has to say. Whether that was the last.
-fn say<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, next: Next) -> bool {
-    match next {
-        Next::Message { message, .. } => socket.queue(message),
-        Next::Heartbeat => socket.queue_ping(Bytes::new()),
-        Next::Close { code, reason } => {
-            socket.queue_close(code, &reason);
-            return true;
-        }
-    }
-    false
-}
-
 /// Lets the client see the last words. The connection is over for everybody else by then.
 async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket<S>, peer: Peer) {
-    drop(peer);
+    let _counts_until_it_is_gone = peer.leave();
     socket.finish(GRACE).await;
 }

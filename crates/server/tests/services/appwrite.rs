@@ -68,7 +68,7 @@ fn dump(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../conformance/databases").join(name)
 }
 
-fn signed(header: &Value, claims: &Value, key: &str) -> String {
+pub(crate) fn signed(header: &Value, claims: &Value, key: &str) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let text = format!("{}.{}", part(header), part(claims));
     let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).unwrap();
@@ -302,6 +302,69 @@ impl World {
         let others = self.connect("alpha", "", &[("origin", "https://beta9.custom.example.net")]).next();
         assert_eq!(others["type"], "error", "{others}");
     }
+}
+
+/// The installations that know of presences, with what runs statements on their databases.
+pub(crate) enum Changeable {
+    Mariadb(MariadbServer),
+    Postgres(PostgresServer),
+}
+
+impl Changeable {
+    pub(crate) fn mariadb() -> Self {
+        let server = MariadbServer::start();
+        server.load("appwrite", &dump("appwrite-1.9.6.mariadb.sql"));
+        Self::Mariadb(server)
+    }
+
+    pub(crate) fn postgres() -> Self {
+        let server = PostgresServer::start();
+        server.load("production", &dump("appwrite-main.postgres.sql"));
+        Self::Postgres(server)
+    }
+
+    /// Runs statements on the tables, whose names stand in braces: `{_1_users}`.
+    pub(crate) fn query(&self, statements: &str) -> String {
+        match self {
+            Self::Mariadb(server) => {
+                let statements = statements.replace('{', "`appwrite`.`").replace('}', "`");
+                server.query(&statements)
+            }
+            Self::Postgres(server) => {
+                let statements = statements.replace('{', "appwrite.\"").replace('}', "\"");
+                server.query("production", &statements)
+            }
+        }
+    }
+
+    /// The environment of a server beside it, and where its Redis is.
+    pub(crate) fn environment(&self, redis: &Redis) -> Vec<(&'static str, String)> {
+        let (adapter, port, schema, user) = match self {
+            Self::Mariadb(server) => ("mariadb", server.port(), "appwrite", "root"),
+            Self::Postgres(server) => ("postgresql", server.port(), "production", "postgres"),
+        };
+        [
+            ("_APP_ENV", "development"),
+            ("_APP_OPENSSL_KEY_V1", Fixtures::read().key()),
+            ("_APP_DB_ADAPTER", adapter),
+            ("_APP_DB_HOST", "127.0.0.1"),
+            ("_APP_DB_PORT", &port.to_string()),
+            ("_APP_DB_SCHEMA", schema),
+            ("_APP_DB_USER", user),
+            ("_APP_DB_PASS", ""),
+            ("_APP_REDIS_HOST", "127.0.0.1"),
+            ("_APP_REDIS_PORT", &redis.port()),
+            ("_APP_REDIS_PASS", ""),
+        ]
+        .map(|(name, value)| (name, value.to_owned()))
+        .into()
+    }
+}
+
+/// The cookie of a session such as `alpha/alice/main`.
+pub(crate) fn cookie(session: &str) -> String {
+    let project = session.split('/').next().unwrap();
+    format!("a_session_{project}={}", Fixtures::read().token(session))
 }
 
 /// The `alpha` of Appwrite 1.9.6 on a MariaDB that the test may change.

@@ -15,6 +15,9 @@ pub(crate) struct MariadbServer {
     port: u16,
 }
 
+/// The kernel allows only so many asynchronous operations for all processes together, and tests run side by side.
+const NO_AIO: &str = "--innodb-use-native-aio=0";
+
 impl MariadbServer {
     /// Starts an empty one.
     pub(crate) fn start() -> Self {
@@ -23,9 +26,11 @@ impl MariadbServer {
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", folder.path().join("data").display()))
             .args(["--user", &user()])
+            .arg(NO_AIO)
             .output()
             .expect("mariadb-server is installed: `cargo xtask test` installs what the tests need");
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let said = [made.stdout, made.stderr].concat();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&said));
         let port = free_port();
         let child = run(folder.path(), port);
         let server = Self { child, folder, port };
@@ -95,7 +100,12 @@ fn run(folder: &Path, port: u16) -> Child {
             "--skip-name-resolve",
             "--innodb-buffer-pool-size=32M",
         ])
-        .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--max-connections=100"])
+        .args([
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-doublewrite=0",
+            "--max-connections=100",
+            NO_AIO,
+        ])
         .arg(format!("--port={port}"))
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--socket={}", folder.join("socket").display()))

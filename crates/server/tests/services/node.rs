@@ -143,6 +143,12 @@ impl Node {
         Client::event_stream(&self.address, query, headers)
     }
 
+    /// Ends it as a crash does.
+    pub(crate) fn kill(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
     /// Tells it to stop, as an operator does, and waits until it has.
     pub(crate) fn stop(&mut self) {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
@@ -152,8 +158,7 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 
@@ -178,6 +183,19 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         let (socket, _) = tungstenite::client(request, stream).expect("it upgrades");
         Client(Link::WebSocket(Box::new(socket)))
+    }
+
+    /// The same, if somebody answers and goes on listening.
+    pub(crate) fn try_websocket(address: &str, query: &str, headers: &[(&str, &str)]) -> Option<Client> {
+        let mut request = format!("ws://{address}/v1/realtime?{query}").into_client_request().expect("a URL");
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().expect("a name");
+            request.headers_mut().append(name, HeaderValue::from_str(value).expect("a value"));
+        }
+        let stream = TcpStream::connect(address).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        let (socket, _) = tungstenite::client(request, stream).ok()?;
+        Some(Client(Link::WebSocket(Box::new(socket))))
     }
 
     /// Opens a stream of server-sent events, likewise.
@@ -249,6 +267,13 @@ impl Client {
                     assert!(length > 0, "the link ended and the body did not");
                 }
             }
+        }
+    }
+
+    /// Sends a message, if anybody still listens.
+    pub(crate) fn try_say(&mut self, message: &Value) {
+        if let Link::WebSocket(socket) = &mut self.0 {
+            drop(socket.send(Message::text(message.to_string())));
         }
     }
 

@@ -8,8 +8,9 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// The top-level keys that are looked at. Appwrite's response models put ids and permissions there.
-const KEYS: [&str; 15] = [
+const KEYS: [&str; 16] = [
     "$id",
+    "$sequence",
     "$databaseId",
     "$collectionId",
     "$tableId",

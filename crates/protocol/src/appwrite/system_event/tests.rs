@@ -729,7 +729,11 @@ fn only_a_deleted_presence_with_an_id_is_gone() {
         );
         deleted_presence(&crate::appwrite::envelope::decode(&message.into()).unwrap())
     };
-    assert_eq!(gone("presences.R.delete", r#"{"$id":"R.1"}"#), Some("R.1".to_owned()));
+    let presence = |sequence: Option<&str>| {
+        Some(DeletedPresence { id: "R.1".to_owned(), sequence: sequence.map(str::to_owned) })
+    };
+    assert_eq!(gone("presences.R.delete", r#"{"$id":"R.1"}"#), presence(None));
+    assert_eq!(gone("presences.R.delete", r#"{"$id":"R.1","$sequence":"7"}"#), presence(Some("7")));
     assert_eq!(gone("presences.R.update", r#"{"$id":"R"}"#), None);
     assert_eq!(gone("users.R.delete", r#"{"$id":"R"}"#), None);
     for payload in [r#"{"$id":""}"#, r#"{"$id":7}"#, "{}", "[]"] {

@@ -75,7 +75,8 @@ impl Appwrite {
             "impersonator",
         ];
         let filters = &[(column, value)];
-        let users = self.rows.select(Select { space, collection: "users", columns, filters }).await?;
+        let users =
+            self.rows.select(Select { space, collection: "users", columns, filters, before: None }).await?;
         // A database may take `ANN` for `ann`. An id is meant exactly: a backend may have users of both names.
         let is_meant = |row: &Row| column != "_uid" || row.text("_uid") == Some(value);
         Ok(users.into_iter().find(is_meant).and_then(|row| {
@@ -177,7 +178,7 @@ impl Appwrite {
         columns: &'static [&'static str],
     ) -> Result<Vec<Row>, DirectoryError> {
         let filters = &[("userInternalId", user.sequence())];
-        self.rows.select(Select { space: user.space(), collection, columns, filters }).await
+        self.rows.select(Select { space: user.space(), collection, columns, filters, before: None }).await
     }
 
     fn warn_of(&self, row: &Row, column: &'static str) {

@@ -1,4 +1,4 @@
-//! The one thing that differs between databases: reading rows of Appwrite's tables.
+//! The one thing that differs between databases: reading and writing rows of Appwrite's tables.
 
 use std::fmt::{self, Debug};
 
@@ -11,7 +11,7 @@ use super::Lookup;
 
 /// A database with Appwrite's tables.
 ///
-/// Every read is of one table, by equality, in the order of `_id`, of at most [`MAX_ROWS`] rows. Cells come as text:
+/// Every read is of one table, by equality and at most one bound, in the order of `_id`, of at most [`MAX_ROWS`] rows. Cells come as text:
 /// booleans as `0` or `1`, times in UTC as `YYYY-MM-DD HH:MM:SS.mmm`, arrays as JSON. A table that does not exist has
 /// no rows and a column that does not exist is NULL, for tables differ between versions of Appwrite. A database that
 /// cannot be asked is an error, never an empty answer.
@@ -25,6 +25,9 @@ pub(crate) trait Rows: Send + Sync + Debug {
     /// Writes what this server counted over what it wrote before, and gives what every server wrote in the last 15 s.
     fn share_counts<'a>(&'a self, server: &'a str, counts: &'a str) -> Lookup<'a, Vec<String>>;
 
+    /// Writes all of this or, if something fails, nothing. Values are given as they come when they are read.
+    fn write<'a>(&'a self, space: &'a Space, writes: &'a [Write<'a>]) -> Lookup<'a, Written>;
+
     /// Whether a table has a column, by which versions of Appwrite are told apart.
     fn has<'a>(
         &'a self,
@@ -37,6 +40,62 @@ pub(crate) trait Rows: Send + Sync + Debug {
 /// Appwrite reads no more rows of what belongs to one project or user (`APP_LIMIT_SUBQUERY`).
 pub(crate) const MAX_ROWS: usize = 1000;
 
+/// Something to write into one table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Write<'a> {
+    /// A new row. Columns that the table does not have are left out.
+    Insert {
+        /// The collection, as Appwrite names it.
+        collection: &'static str,
+        /// Columns and what is in them; `None` is NULL.
+        cells: &'a [(&'static str, Option<&'a str>)],
+    },
+    /// Rows that are to be otherwise. Columns that the table does not have are left out.
+    Update {
+        /// The collection, as Appwrite names it.
+        collection: &'static str,
+        /// Columns and what is to be in them; `None` is NULL.
+        cells: &'a [(&'static str, Option<&'a str>)],
+        /// Columns and what they must be equal to; never empty.
+        filters: &'a [(&'static str, &'a str)],
+    },
+    /// Rows that are to be no more.
+    Delete {
+        /// The collection, as Appwrite names it.
+        collection: &'static str,
+        /// Columns and what they must be equal to; never empty.
+        filters: &'a [(&'static str, &'a str)],
+    },
+}
+
+impl<'a> Write<'a> {
+    /// The collection that it is in.
+    pub(crate) fn collection(&self) -> &'static str {
+        match self {
+            Self::Insert { collection, .. }
+            | Self::Update { collection, .. }
+            | Self::Delete { collection, .. } => collection,
+        }
+    }
+
+    /// What the rows that it concerns must be like.
+    pub(crate) fn filters(&self) -> &'a [(&'static str, &'a str)] {
+        match self {
+            Self::Insert { .. } => &[],
+            Self::Update { filters, .. } | Self::Delete { filters, .. } => filters,
+        }
+    }
+}
+
+/// What became of what was to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// It is written; how many rows each part of it found.
+    Rows(Vec<u64>),
+    /// Nothing is written, for a new row would be there twice.
+    Taken,
+}
+
 /// Which rows to read, and what of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Select<'a> {
@@ -48,6 +107,8 @@ pub(crate) struct Select<'a> {
     pub(crate) columns: &'static [&'static str],
     /// Columns and what they must be equal to.
     pub(crate) filters: &'a [(&'static str, &'a str)],
+    /// A column and what it must be less than.
+    pub(crate) before: Option<(&'static str, &'a str)>,
 }
 
 impl<'a> Select<'a> {
@@ -57,9 +118,10 @@ impl<'a> Select<'a> {
         self.filters.iter().map(|(column, _)| *column).chain(tenant)
     }
 
-    /// What the columns to select by must be equal to, in the same order.
+    /// What the columns to select by must be equal to, in the same order; the bound comes last.
     pub(crate) fn values(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.filters.iter().map(|(_, value)| *value).chain(self.space.tenant.as_deref())
+        let equal = self.filters.iter().map(|(_, value)| *value).chain(self.space.tenant.as_deref());
+        equal.chain(self.before.map(|(_, bound)| bound))
     }
 }
 
@@ -98,6 +160,11 @@ impl Space {
     /// The tables of the project with this `$sequence`.
     pub(crate) fn numbered(sequence: &str) -> Self {
         Self { namespace: format!("_{}", safe(sequence)), tenant: None }
+    }
+
+    /// Whose rows, where projects share tables.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        self.tenant.as_deref()
     }
 
     /// The name of a collection's table.

@@ -13,7 +13,7 @@
 //!     tokio::select! {
 //!         turn = socket.turn() => match turn {
 //!             Ok(Turn::Text(message) | Turn::Binary(message)) => drop(message),
-//!             Ok(Turn::Heard | Turn::Drained) => {}
+//!             Ok(Turn::Heard | Turn::Pong(_) | Turn::Drained) => {}
 //!             Err(_) => break,
 //!         },
 //!         message = outgoing.recv(), if socket.queued_bytes() < 256 * 1024 => match message {
@@ -89,8 +89,10 @@ pub enum Turn {
     Text(Bytes),
     /// A binary message came.
     Binary(Bytes),
-    /// A Ping (it has been answered) or a Pong came: the client is there.
+    /// A Ping came, and has been answered.
     Heard,
+    /// A Pong came: the client has got everything up to the Ping with this payload.
+    Pong(Bytes),
     /// All that was queued has been written.
     Drained,
 }
@@ -309,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 }
                 Ok(Turn::Heard)
             }
-            Inbound::Pong(_) => Ok(Turn::Heard),
+            Inbound::Pong(payload) => Ok(Turn::Pong(payload)),
             Inbound::Close(code, reason) => Err(Ended::Closed { code, reason }),
         }
     }

@@ -1,0 +1,346 @@
+//! The events of the last while, so that a client that was away gets what it missed, or is told that nobody can vouch
+//! for it.
+//!
+//! Every engine keeps its own log, in the order in which the bus gave the events. A [`Position`] speaks of an event by
+//! its id, which is the same everywhere, so that one taken on one engine is understood by every other one.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use foldhash::quality::FixedState;
+
+use crate::event::Event;
+use crate::id::{EventId, ProjectId};
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// For how long. Zero keeps nothing, and nobody resumes.
+    pub window: Duration,
+    /// Events of one project.
+    pub events: usize,
+    /// Bytes of event data of one project.
+    pub bytes: usize,
+    /// The same of all projects together.
+    pub total_bytes: usize,
+}
+
+impl Default for Bounds {
+    /// A phone in a tunnel is back within two minutes; 16 MiB are 130 events of 1 KiB a second.
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(120),
+            events: 50_000,
+            bytes: 16 * 1024 * 1024,
+            total_bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// A place in a project's stream of events that every engine understands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Position {
+    /// Right after this event.
+    After(EventId),
+    /// Before anything had happened, as far as was known.
+    Beginning,
+    /// It is not known any more where.
+    Lost,
+}
+
+/// A position that is to be remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The place.
+    pub position: Position,
+    /// When it was so; `None` is now.
+    pub at: Option<Instant>,
+}
+
+/// A position, and when it was so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// The place.
+    pub position: Position,
+    /// When.
+    pub at: Instant,
+}
+
+/// Why it cannot be told what came after a position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lost {
+    /// The log does not reach back to it: it is older than what is kept, or of events that never came here.
+    Unknown,
+    /// The source of events was away since.
+    Gap,
+}
+
+/// How far a client has been told of its project's events: what one engine counts them by, meaningless to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Mark(u64);
+
+impl Mark {
+    /// The place before it.
+    pub(crate) fn before(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+}
+
+/// What an event costs beside its data, roughly.
+const OVERHEAD: usize = 256;
+/// Logs of projects that have gone quiet, at most; the quietest are forgotten beyond it.
+const MAX_LOGS: usize = 10_000;
+/// How many times in a window all logs are looked at for events that are too old.
+const SWEEPS: u32 = 4;
+
+/// The log of one engine.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    bounds: Bounds,
+    logs: HashMap<ProjectId, Log, FixedState>,
+    bytes: usize,
+    last: Mark,
+    /// Since when nothing is known to be missing.
+    whole_since: Option<Instant>,
+    gap_at: Option<Instant>,
+    /// The moment of the last gap.
+    gap: Mark,
+    swept_at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    kept: VecDeque<Kept>,
+    marks: HashMap<EventId, Mark, FixedState>,
+    bytes: usize,
+    /// The event before the first that is kept.
+    dropped: Option<Dropped>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    mark: Mark,
+    at: Instant,
+    event: Arc<Event>,
+}
+
+#[derive(Debug)]
+struct Dropped {
+    id: EventId,
+    mark: Mark,
+    at: Instant,
+}
+
+impl Log {
+    fn drop_first(&mut self) -> usize {
+        let Some(first) = self.kept.pop_front() else { return 0 };
+        let size = size_of(&first.event);
+        self.bytes -= size;
+        // The same event may have come twice; then its id still speaks of the later one.
+        if self.marks.get(&first.event.id) == Some(&first.mark) {
+            self.marks.remove(&first.event.id);
+        }
+        self.dropped = Some(Dropped { id: first.event.id.clone(), mark: first.mark, at: first.at });
+        size
+    }
+
+    fn drop_before(&mut self, oldest: Instant) -> usize {
+        let mut freed = 0;
+        while self.kept.front().is_some_and(|first| first.at < oldest) {
+            freed += self.drop_first();
+        }
+        if self.kept.is_empty() {
+            self.kept.shrink_to(16);
+            self.marks.shrink_to(16);
+        }
+        freed
+    }
+}
+
+fn size_of(event: &Event) -> usize {
+    event.data.len() + OVERHEAD
+}
+
+impl Replay {
+    pub(crate) fn new(bounds: Bounds, seed: u64) -> Self {
+        Self {
+            bounds,
+            logs: HashMap::with_hasher(FixedState::with_seed(seed)),
+            bytes: 0,
+            last: Mark::default(),
+            whole_since: None,
+            gap_at: None,
+            gap: Mark::default(),
+            swept_at: None,
+        }
+    }
+
+    /// Whether anything is kept at all.
+    pub(crate) fn is_on(&self) -> bool {
+        !self.bounds.window.is_zero()
+    }
+
+    /// The mark of everything that has happened so far.
+    pub(crate) fn last(&self) -> Mark {
+        self.last
+    }
+
+    /// A moment of its own, after everything that has happened so far.
+    pub(crate) fn tick(&mut self) -> Mark {
+        self.last.0 += 1;
+        self.last
+    }
+
+    /// Somebody listens from now on, so what happens from now on is not missing.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.whole_since.get_or_insert(now);
+    }
+
+    /// Keeps an event.
+    pub(crate) fn record(&mut self, event: &Arc<Event>, now: Instant) -> Mark {
+        self.tick();
+        if !self.is_on() {
+            return self.last;
+        }
+        self.begin(now);
+        self.sweep(now);
+        let log = self.logs.entry(event.project.clone()).or_default();
+        let before = log.bytes;
+        log.kept.push_back(Kept { mark: self.last, at: now, event: Arc::clone(event) });
+        log.marks.entry(event.id.clone()).or_insert(self.last);
+        log.bytes += size_of(event);
+        while log.kept.len() > self.bounds.events || (log.bytes > self.bounds.bytes && log.kept.len() > 1) {
+            log.drop_first();
+        }
+        self.bytes = self.bytes + log.bytes - before;
+        if self.bytes > self.bounds.total_bytes {
+            self.make_room();
+        }
+        self.last
+    }
+
+    /// What has happened may be missing something from now on back: no earlier position can be vouched for.
+    pub(crate) fn gap(&mut self, now: Instant) {
+        self.restart(now);
+        self.gap_at = Some(now);
+    }
+
+    /// What is known begins now.
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.logs.clear();
+        self.bytes = 0;
+        // What happened at this very moment may have been before it.
+        self.whole_since = Some(now + Duration::from_nanos(1));
+        self.gap = self.tick();
+    }
+
+    /// The place of everything up to a mark, in words that other engines understand.
+    pub(crate) fn place_at(&self, project: &ProjectId, mark: Mark) -> Place {
+        let now = |position| Place { position, at: None };
+        if mark < self.gap {
+            return now(Position::Lost);
+        }
+        let Some(log) = self.logs.get(project) else { return now(Position::Beginning) };
+        let later = log.kept.partition_point(|kept| kept.mark <= mark);
+        let before = later.checked_sub(1).and_then(|place| log.kept.get(place));
+        match (before, &log.dropped) {
+            (Some(kept), _) => now(Position::After(kept.event.id.clone())),
+            // Nothing had happened before the first event of all, which is not now.
+            (None, None) => {
+                Place { position: Position::Beginning, at: log.kept.front().map(|first| first.at) }
+            }
+            (None, Some(dropped)) if dropped.mark <= mark => now(Position::After(dropped.id.clone())),
+            (None, Some(_)) => now(Position::Lost),
+        }
+    }
+
+    /// The mark of a position, if everything after it is kept.
+    pub(crate) fn find(&self, project: &ProjectId, parked: &Parked) -> Result<Mark, Lost> {
+        let lost = match self.gap_at {
+            Some(gap) if gap >= parked.at => Lost::Gap,
+            Some(_) | None => Lost::Unknown,
+        };
+        let log = self.logs.get(project);
+        match &parked.position {
+            Position::Lost => Err(Lost::Unknown),
+            Position::After(id) => self.find_event(project, id).map_err(|_| lost),
+            Position::Beginning => {
+                let is_whole = self.whole_since.is_some_and(|since| since <= parked.at);
+                let dropped = log.and_then(|log| log.dropped.as_ref());
+                match dropped {
+                    _ if !is_whole => Err(lost),
+                    Some(dropped) if dropped.at >= parked.at => Err(Lost::Unknown),
+                    Some(dropped) => Ok(dropped.mark),
+                    None => Ok(Mark::default()),
+                }
+            }
+        }
+    }
+
+    /// The mark of an event that a client says it has seen, if everything after it is kept.
+    pub(crate) fn find_event(&self, project: &ProjectId, event: &EventId) -> Result<Mark, Lost> {
+        let lost = if self.gap_at.is_some() { Lost::Gap } else { Lost::Unknown };
+        let log = self.logs.get(project).ok_or(lost)?;
+        let dropped = log.dropped.as_ref().filter(|dropped| dropped.id == *event);
+        let found = log.marks.get(event).copied().or_else(|| dropped.map(|dropped| dropped.mark));
+        found.ok_or(lost)
+    }
+
+    /// Up to `limit` events after a mark, in order; `None` if some of them are not kept any more.
+    pub(crate) fn after(
+        &self,
+        project: &ProjectId,
+        mark: Mark,
+        limit: usize,
+    ) -> Option<Vec<(Mark, Arc<Event>)>> {
+        let Some(log) = self.logs.get(project) else { return Some(Vec::new()) };
+        if log.dropped.as_ref().is_some_and(|dropped| dropped.mark > mark) {
+            return None;
+        }
+        let first = log.kept.partition_point(|kept| kept.mark <= mark);
+        let kept = log.kept.range(first..).take(limit);
+        Some(kept.map(|kept| (kept.mark, Arc::clone(&kept.event))).collect())
+    }
+
+    /// Bytes that are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Drops what is too old, now and then.
+    fn sweep(&mut self, now: Instant) {
+        let due = self.swept_at.is_none_or(|swept| now >= swept + self.bounds.window / SWEEPS);
+        let Some(oldest) = now.checked_sub(self.bounds.window).filter(|_| due) else { return };
+        self.swept_at = Some(now);
+        let mut freed = 0;
+        for log in self.logs.values_mut() {
+            freed += log.drop_before(oldest);
+        }
+        self.bytes -= freed;
+        if self.logs.len() > MAX_LOGS {
+            self.logs.retain(|_, log| !log.kept.is_empty());
+        }
+    }
+
+    /// Takes a part of the largest log away.
+    fn make_room(&mut self) {
+        while self.bytes > self.bounds.total_bytes {
+            // Of equal ones always the same, so that a run can be repeated.
+            let largest = self.logs.iter_mut().max_by_key(|(project, log)| (log.bytes, (*project).clone()));
+            let Some((_, log)) = largest else { return };
+            let enough = log.bytes - log.bytes / 8;
+            let before = log.bytes;
+            while log.bytes > enough && !log.kept.is_empty() {
+                log.drop_first();
+            }
+            self.bytes -= before - log.bytes;
+            if before == log.bytes {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,195 @@
+//! The log against the obvious one: a list of everything that ever happened.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and its clock must begin somewhere"
+)]
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::event::Spellings;
+use crate::query::Payload;
+
+fn event(project: &str, id: &str, size: usize) -> Arc<Event> {
+    Arc::new(Event {
+        id: id.into(),
+        project: project.into(),
+        channels: vec![],
+        roles: vec![],
+        name: None,
+        data: Bytes::from(vec![b' '; size]),
+        payload: Payload::new(Bytes::from_static(b"{}")),
+        roles_changed: None,
+        spellings: Spellings::default(),
+    })
+}
+
+fn bounds() -> Bounds {
+    Bounds { window: Duration::from_secs(10), events: 4, bytes: 100_000, total_bytes: 1_000_000 }
+}
+
+fn ids(replay: &Replay, project: &str, mark: Mark) -> Vec<String> {
+    let after = replay.after(&project.into(), mark, 100).unwrap();
+    after.iter().map(|(_, event)| event.id.to_string()).collect()
+}
+
+fn after(id: &str, at: Instant) -> Parked {
+    Parked { position: Position::After(id.into()), at }
+}
+
+#[test]
+fn everything_after_a_position_is_found_or_nothing() {
+    let (mut replay, now) = (Replay::new(bounds(), 1), Instant::now());
+    for id in ["a", "b", "c", "d", "e", "f"] {
+        replay.record(&event("p", id, 1), now);
+        replay.record(&event("other", id, 1), now);
+    }
+    let p = "p".into();
+    let found = |id: &str| replay.find(&p, &after(id, now)).map(|mark| ids(&replay, "p", mark));
+    assert_eq!(found("a"), Err(Lost::Unknown), "two are dropped, and it is the first of them");
+    assert_eq!(found("b").unwrap(), ["c", "d", "e", "f"], "all that came after is still there");
+    assert_eq!(found("e").unwrap(), ["f"]);
+    assert_eq!(found("f").unwrap(), [""; 0]);
+    assert_eq!(found("never"), Err(Lost::Unknown));
+    let lost = Parked { position: Position::Lost, at: now };
+    assert_eq!(replay.find(&p, &lost), Err(Lost::Unknown));
+}
+
+#[test]
+fn a_project_that_was_quiet_for_long_is_still_known() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let mark = replay.record(&event("p", "a", 1), start);
+    let later = start + Duration::from_secs(60);
+    replay.record(&event("noise", "n", 1), later);
+    assert_eq!(replay.place_at(&"p".into(), mark).position, Position::After("a".into()));
+    assert_eq!(replay.find(&"p".into(), &after("a", later)), Ok(mark));
+}
+
+#[test]
+fn before_anything_happened_is_a_place_too_if_somebody_listened() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let p: ProjectId = "p".into();
+    assert_eq!(replay.place_at(&p, replay.last()).position, Position::Beginning);
+    let at = |seconds| Parked { position: Position::Beginning, at: start + Duration::from_secs(seconds) };
+    assert_eq!(replay.find(&p, &at(5)), Err(Lost::Unknown), "nobody listened yet");
+    replay.begin(start + Duration::from_secs(3));
+    assert_eq!(replay.find(&p, &at(2)), Err(Lost::Unknown));
+    replay.record(&event("p", "a", 1), start + Duration::from_secs(6));
+    assert_eq!(ids(&replay, "p", replay.find(&p, &at(5)).unwrap()), ["a"]);
+    for id in ["b", "c", "d", "e"] {
+        replay.record(&event("p", id, 1), start + Duration::from_secs(6));
+    }
+    assert_eq!(replay.find(&p, &at(5)), Err(Lost::Unknown), "what came after is not all there");
+    assert!(replay.find(&p, &at(7)).is_ok());
+}
+
+#[test]
+fn nothing_before_a_gap_is_vouched_for() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let p: ProjectId = "p".into();
+    replay.begin(start);
+    replay.record(&event("p", "a", 1), start);
+    let (gap, later) = (start + Duration::from_secs(2), start + Duration::from_secs(3));
+    replay.gap(gap);
+    assert_eq!(replay.find(&p, &after("a", start)), Err(Lost::Gap));
+    assert_eq!(replay.find(&p, &Parked { position: Position::Beginning, at: start }), Err(Lost::Gap));
+    replay.record(&event("p", "b", 1), later);
+    assert_eq!(replay.find(&p, &after("a", start)), Err(Lost::Gap));
+    assert!(replay.find(&p, &after("b", later)).is_ok());
+    assert_eq!(replay.find(&p, &Parked { position: Position::Beginning, at: gap }), Err(Lost::Gap));
+    assert!(replay.find(&p, &Parked { position: Position::Beginning, at: later }).is_ok());
+}
+
+#[test]
+fn a_project_with_much_to_say_takes_nothing_from_the_others() {
+    let bounds = Bounds { events: 1_000, bytes: 50_000, total_bytes: 60_000, ..bounds() };
+    let (mut replay, now) = (Replay::new(bounds, 1), Instant::now());
+    replay.record(&event("quiet", "q", 5_000), now);
+    for number in 0..1_000 {
+        replay.record(&event("loud", &number.to_string(), 1_000), now);
+    }
+    assert!(replay.bytes() <= 60_000);
+    assert!(replay.find(&"quiet".into(), &after("q", now)).is_ok());
+    assert!(replay.find(&"loud".into(), &after("999", now)).is_ok());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Record { project: usize, size: usize, seconds: u64 },
+    Gap,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        20 => (0..3usize, 0..400usize, 0..4u64)
+            .prop_map(|(project, size, seconds)| Step::Record { project, size, seconds }),
+        1 => Just(Step::Gap),
+    ]
+}
+
+const PROJECTS: [&str; 3] = ["p", "q", "r"];
+
+proptest! {
+    #[test]
+    fn what_is_recovered_is_exactly_what_happened_since(steps in proptest::collection::vec(step(), 0..80)) {
+        let bounds = Bounds { window: Duration::from_secs(12), events: 8, bytes: 3_000, total_bytes: 6_000 };
+        let (mut replay, mut now) = (Replay::new(bounds, 7), Instant::now());
+        replay.begin(now);
+        let start = now;
+        // Everything that ever happened: project, id, mark; and where the gaps are.
+        let mut all: Vec<(usize, String, Mark)> = Vec::new();
+        let mut since_gap = 0;
+        for (number, step) in steps.iter().enumerate() {
+            match step {
+                Step::Record { project, size, seconds } => {
+                    now += Duration::from_secs(*seconds);
+                    let id = number.to_string();
+                    let mark = replay.record(&event(PROJECTS[*project], &id, *size), now);
+                    all.push((*project, id, mark));
+                }
+                Step::Gap => {
+                    now += Duration::from_secs(1);
+                    replay.gap(now);
+                    since_gap = all.len();
+                }
+            }
+        }
+        prop_assert!(replay.bytes() <= 6_000 || all.len() == 1);
+        for (place, (project, id, mark)) in all.iter().enumerate() {
+            let name: ProjectId = PROJECTS[*project].into();
+            let expected: Vec<&str> = all[place + 1..]
+                .iter()
+                .filter(|(other, _, _)| other == project)
+                .map(|(_, id, _)| id.as_str())
+                .collect();
+            match replay.find(&name, &after(id, now)) {
+                Ok(found) => {
+                    prop_assert!(place >= since_gap, "{} is before the gap", id);
+                    prop_assert_eq!(found, *mark);
+                    prop_assert_eq!(ids(&replay, PROJECTS[*project], found), expected);
+                }
+                // The newest can always be resumed after.
+                Err(_) => prop_assert!(place < since_gap || !expected.is_empty()),
+            }
+            if let Position::After(known) = replay.place_at(&name, *mark).position
+                && place >= since_gap
+            {
+                prop_assert_eq!(known.as_str(), id.as_str());
+            }
+        }
+        if since_gap == 0 {
+            for (project, name) in PROJECTS.iter().enumerate() {
+                let parked = Parked { position: Position::Beginning, at: start };
+                if let Ok(found) = replay.find(&(*name).into(), &parked) {
+                    let expected: Vec<&str> =
+                        all.iter().filter(|(other, _, _)| *other == project).map(|(_, id, _)| id.as_str()).collect();
+                    prop_assert_eq!(ids(&replay, name, found), expected);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What the client is known to have got: everything before a Ping that it has answered (RFC 6455 §5.5.3).
+//!
+//! That the kernel has sent something, or that the other end of the link has it, says nothing about the client: a proxy
+//! may have it, and lose it. So events are followed by a Ping now and then, and its Pong is their receipt.
+
+use bytes::Bytes;
+use realtime_core::replay::Mark;
+
+/// Events after which a receipt is asked for. So many may come twice to a client that has lost its connection.
+const EVENTS: u32 = 32;
+
+/// The Pings of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Receipts {
+    /// The Ping that is not answered yet, and what its Pong will say has been got.
+    asked: Option<(u32, Mark)>,
+    number: u32,
+    /// Events since the last Ping.
+    events: u32,
+    has_answered: bool,
+    /// A whole heartbeat long no Ping was answered, nor any before: it may be one of the clients that never do (Apple's
+    /// SDK).
+    is_mute: bool,
+}
+
+impl Receipts {
+    /// An event is on its way.
+    pub(super) fn event(&mut self) {
+        self.events = self.events.saturating_add(1);
+    }
+
+    /// Whether it is time to ask: soon at first, so that it is known early whether the client answers.
+    pub(super) fn is_due(&self) -> bool {
+        let enough = if self.number == 0 { 1 } else { EVENTS };
+        self.asked.is_none() && self.events >= enough
+    }
+
+    /// The payload of a Ping whose Pong says that everything up to the mark has been got.
+    pub(super) fn ask(&mut self, mark: Mark) -> Bytes {
+        self.is_mute |= self.asked.is_some() && !self.has_answered;
+        self.number = self.number.wrapping_add(1);
+        self.asked = Some((self.number, mark));
+        self.events = 0;
+        Bytes::copy_from_slice(&self.number.to_be_bytes())
+    }
+
+    /// A Pong came: what it is a receipt for, if it answers the last Ping.
+    pub(super) fn answered(&mut self, payload: &[u8]) -> Option<Mark> {
+        let (_, mark) = self.asked.take_if(|(number, _)| payload == number.to_be_bytes())?;
+        self.has_answered = true;
+        Some(mark)
+    }
+
+    /// Whether the client answers no Ping at all, so that what was sent has to count as got.
+    pub(super) fn is_mute(&self) -> bool {
+        self.is_mute && !self.has_answered
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(receipts: &mut Receipts, count: u32) {
+        (0..count).for_each(|_| receipts.event());
+    }
+
+    #[test]
+    fn the_first_event_is_asked_for_at_once_and_later_ones_together() {
+        let mut receipts = Receipts::default();
+        assert!(!receipts.is_due());
+        receipts.event();
+        assert!(receipts.is_due());
+        let ping = receipts.ask(Mark::default());
+        events(&mut receipts, EVENTS * 2);
+        assert!(!receipts.is_due(), "one at a time");
+        assert_eq!(receipts.answered(&ping), Some(Mark::default()));
+        assert!(receipts.is_due());
+        let ping = receipts.ask(Mark::default());
+        receipts.answered(&ping);
+        events(&mut receipts, EVENTS - 1);
+        assert!(!receipts.is_due());
+    }
+
+    #[test]
+    fn only_the_last_ping_can_be_answered_and_only_once() {
+        let mut receipts = Receipts::default();
+        let first = receipts.ask(Mark::default());
+        let second = receipts.ask(Mark::default());
+        assert_eq!(receipts.answered(&first), None);
+        assert_eq!(receipts.answered(b""), None);
+        assert_eq!(receipts.answered(&second), Some(Mark::default()));
+        assert_eq!(receipts.answered(&second), None);
+    }
+
+    #[test]
+    fn a_client_is_mute_that_has_never_answered() {
+        let mut receipts = Receipts::default();
+        receipts.ask(Mark::default());
+        assert!(!receipts.is_mute(), "it may be about to");
+        let ping = receipts.ask(Mark::default());
+        assert!(receipts.is_mute());
+        receipts.answered(&ping);
+        assert!(!receipts.is_mute());
+        receipts.ask(Mark::default());
+        receipts.ask(Mark::default());
+        assert!(!receipts.is_mute(), "it is gone, and not mute");
+    }
+}

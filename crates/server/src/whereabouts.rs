@@ -1,0 +1,200 @@
+//! Where subscriptions stood when their clients were here last, so that they go on from there, on whichever shard or
+//! server they come back.
+
+mod redis;
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use realtime_core::effect::Owner;
+use realtime_core::id::SubscriptionId;
+use realtime_core::replay::{Parked, Place, Position};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+/// How much longer a place is remembered than events are kept, so that who comes back too late is told so.
+const LONGER: Duration = Duration::from_secs(60);
+/// How far the clocks of two servers may be apart.
+const SKEW: Duration = Duration::from_secs(5);
+/// Two notes that are no further apart are taken for one.
+const SAME: Duration = Duration::from_millis(100);
+/// Places remembered here at most; the oldest are forgotten beyond it.
+const MAX_PLACES: usize = 1_000_000;
+/// Places on their way to the shared memory, at most.
+const ON_THEIR_WAY: usize = 100_000;
+/// How many of them are sent at once.
+const AT_ONCE: usize = 500;
+
+/// A subscription, whoever's it is.
+pub type Key = (Owner, SubscriptionId);
+
+/// A place, and when it was taken by the clock on the wall; `None` is to be forgotten.
+pub type Note = (Key, Option<(Position, SystemTime)>);
+
+/// What asking a shared memory gives. Boxed because it is used as `dyn`.
+pub type MemoryFuture<'a, T> = Pin<Box<dyn Future<Output = Option<T>> + Send + 'a>>;
+
+/// A memory that all servers share. `None` is "cannot tell at the moment".
+pub trait SharedMemory: Send + Sync + fmt::Debug {
+    /// Remembers these for as long as given, or forgets them.
+    fn remember<'a>(&'a self, notes: &'a [Note], keeps: Duration) -> MemoryFuture<'a, ()>;
+
+    /// What is remembered of each of these, in their order.
+    fn recall<'a>(&'a self, keys: &'a [Key]) -> MemoryFuture<'a, Vec<Option<(Position, SystemTime)>>>;
+}
+
+/// The places that this node knows of.
+pub(crate) struct Whereabouts {
+    keeps: Duration,
+    here: Mutex<Here>,
+    shared: Option<Shared>,
+}
+
+struct Shared {
+    memory: Arc<dyn SharedMemory>,
+    notes: mpsc::Sender<Note>,
+    /// Until they are taken by [`Whereabouts::run`].
+    taken: Mutex<Option<mpsc::Receiver<Note>>>,
+    is_behind: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Here {
+    places: HashMap<Key, Known>,
+    /// In the order in which they were written; some have been written again since.
+    order: VecDeque<(Instant, Key)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    parked: Parked,
+    written: Instant,
+}
+
+impl Here {
+    fn put(&mut self, key: Key, parked: Parked, now: Instant, keeps: Duration) {
+        self.order.push_back((now, key.clone()));
+        self.places.insert(key, Known { parked, written: now });
+        while let Some((at, key)) =
+            self.order.pop_front_if(|(at, _)| *at + keeps < now || self.places.len() > MAX_PLACES)
+        {
+            if self.places.get(&key).is_some_and(|known| known.written == at) {
+                self.places.remove(&key);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Whereabouts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Whereabouts").field("keeps", &self.keeps).finish_non_exhaustive()
+    }
+}
+
+impl Whereabouts {
+    /// Remembers places for as long as events are kept, and a little longer.
+    pub(crate) fn new(window: Duration, memory: Option<Arc<dyn SharedMemory>>) -> Arc<Self> {
+        let shared = memory.map(|memory| {
+            let (notes, taken) = mpsc::channel(ON_THEIR_WAY);
+            Shared { memory, notes, taken: Mutex::new(Some(taken)), is_behind: AtomicBool::new(false) }
+        });
+        Arc::new(Self { keeps: window + LONGER, here: Mutex::default(), shared })
+    }
+
+    /// Whether others have to be asked.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
+    }
+
+    /// Remembers or forgets where subscriptions stand.
+    pub(crate) fn remember(&self, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let mut here = self.here();
+        for (subscription, place) in places {
+            let key = (owner.clone(), subscription);
+            if let Some(shared) = &self.shared {
+                let note = place.clone().map(|Place { position, at }| {
+                    let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+                    (position, wall.checked_sub(age).unwrap_or(wall))
+                });
+                let note = (key.clone(), note);
+                // Here it is known all the same; another server will not vouch for it.
+                let is_behind = shared.notes.try_send(note).is_err();
+                if is_behind && !shared.is_behind.swap(is_behind, Ordering::Relaxed) {
+                    warn!("places of subscriptions come faster than they can be shared");
+                }
+            }
+            match place {
+                Some(Place { position, at }) => {
+                    here.put(key, Parked { position, at: at.unwrap_or(now) }, now, self.keeps);
+                }
+                None => drop(here.places.remove(&key)),
+            }
+        }
+    }
+
+    /// Where these stood, as far as this node knows.
+    pub(crate) fn recall_here(&self, owner: &Owner, ids: &[SubscriptionId]) -> Vec<(SubscriptionId, Parked)> {
+        let (here, now) = (self.here(), Instant::now());
+        let known = ids.iter().filter_map(|id| {
+            let known = here.places.get(&(owner.clone(), id.clone()))?;
+            (known.written + self.keeps >= now).then(|| (id.clone(), known.parked.clone()))
+        });
+        known.collect()
+    }
+
+    /// Where these stood, wherever their client was last.
+    pub(crate) async fn recall(
+        &self,
+        owner: &Owner,
+        ids: &[SubscriptionId],
+    ) -> Vec<(SubscriptionId, Parked)> {
+        let mut found = self.recall_here(owner, ids);
+        let Some(shared) = &self.shared else { return found };
+        let keys: Vec<Key> = ids.iter().map(|id| (owner.clone(), id.clone())).collect();
+        let Some(elsewhere) = shared.memory.recall(&keys).await else { return found };
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        for (id, (position, taken)) in ids.iter().zip(elsewhere).filter_map(|(id, place)| Some((id, place?)))
+        {
+            let age = wall.duration_since(taken).unwrap_or_default();
+            let Some(at) = now.checked_sub(age) else { continue };
+            // Taken by another clock, so it may be older than it looks.
+            let parked = Parked { position, at: at.checked_sub(SKEW).unwrap_or(at) };
+            match found.iter_mut().find(|(known, _)| known == id) {
+                // It was somewhere else since; what this node shared itself looks as old as it is here.
+                Some((_, here)) if here.at + SAME < at => *here = parked,
+                Some(_) => {}
+                None => found.push((id.clone(), parked)),
+            }
+        }
+        found
+    }
+
+    /// Shares what is remembered, for as long as the node lives.
+    pub(crate) async fn run(self: Arc<Self>) {
+        let Some(shared) = &self.shared else { return };
+        let taken = shared.taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(mut notes) = taken else { return };
+        let mut batch = Vec::with_capacity(AT_ONCE);
+        let mut is_told = false;
+        while notes.recv_many(&mut batch, AT_ONCE).await > 0 {
+            let is_shared = shared.memory.remember(&batch, self.keeps).await.is_some();
+            if !is_shared && !is_told {
+                warn!(
+                    "places of subscriptions cannot be shared; clients that change servers are not vouched for"
+                );
+            }
+            is_told = !is_shared;
+            batch.clear();
+        }
+    }
+
+    fn here(&self) -> MutexGuard<'_, Here> {
+        self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
