@@ -29,7 +29,7 @@ pub struct Peer {
 #[derive(Debug)]
 enum Link {
     /// The engine knows the connection.
-    Open { id: ConnectionId, woken: Rc<Notify>, load: Option<Load> },
+    Open { id: ConnectionId, woken: Rc<Notify>, _load: Load },
     /// The opening request could not be read; what is left is to say so.
     Refused(VecDeque<Outgoing>),
 }
@@ -68,7 +68,7 @@ impl Peer {
                 woken.notify_one();
                 let total = shard.stats().connections;
                 info!(shard = shard.number(), connection = %id, %project, %address, total, "connection opened");
-                Link::Open { id, woken, load: Some(load) }
+                Link::Open { id, woken, _load: load }
             }
             Err(refusal) => {
                 debug!(shard = shard.number(), reason = %refusal.message, "request refused");
@@ -148,15 +148,6 @@ impl Peer {
                 Link::Open { woken, .. } => woken.notified().await,
                 Link::Refused(_) => std::future::pending().await,
             }
-        }
-    }
-
-    /// Ends the connection for everybody else. The client counts as one of the shard's for as long as the result lives,
-    /// so that a server that stops lets it hear the last words.
-    pub fn leave(mut self) -> Option<Load> {
-        match &mut self.link {
-            Link::Open { load, .. } => load.take(),
-            Link::Refused(_) => None,
         }
     }
 

@@ -58,7 +58,7 @@ pub(crate) struct Client {
 
 /// One unit of a shard's load, for as long as it lives.
 #[derive(Debug)]
-pub struct Load(Arc<AtomicUsize>);
+pub(crate) struct Load(Arc<AtomicUsize>);
 
 impl Load {
     fn of(shard: &Arc<AtomicUsize>) -> Self {

@@ -157,6 +157,6 @@ async fn wait(peer: &mut Peer, has_room: bool) -> Option<Next> {
 
 /// Lets the client see the last words. The connection is over for everybody else by then.
 async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket<S>, peer: Peer) {
-    let _counts_until_it_is_gone = peer.leave();
+    drop(peer);
     socket.finish(GRACE).await;
 }
