@@ -39,8 +39,6 @@ impl Endpoint {
     pub(crate) fn realtime(&self, project: &str) -> String {
         let mut url = format!("{}/realtime?project=", self.websocket);
         push_encoded(&mut url, project);
-        // Asks to be told when events may be missing; Appwrite's server takes no notice.
-        url.push_str("&gaps=1");
         url
     }
 }
@@ -73,15 +71,15 @@ mod tests {
     #[test]
     fn an_address_of_an_api_becomes_one_of_a_websocket() {
         for (endpoint, url) in [
-            ("http://127.0.0.1:8080/v1", "ws://127.0.0.1:8080/v1/realtime?project=p&gaps=1"),
-            ("https://example.org/v1/", "wss://example.org/v1/realtime?project=p&gaps=1"),
-            ("wss://[::1]:9/v1", "wss://[::1]:9/v1/realtime?project=p&gaps=1"),
-            ("HTTP://localhost", "ws://localhost/realtime?project=p&gaps=1"),
+            ("http://127.0.0.1:8080/v1", "ws://127.0.0.1:8080/v1/realtime?project=p"),
+            ("https://example.org/v1/", "wss://example.org/v1/realtime?project=p"),
+            ("wss://[::1]:9/v1", "wss://[::1]:9/v1/realtime?project=p"),
+            ("HTTP://localhost", "ws://localhost/realtime?project=p"),
         ] {
             assert_eq!(Endpoint::parse(endpoint).unwrap().realtime("p"), url);
         }
         let project = Endpoint::parse("ws://h").unwrap().realtime("a b&c=ü");
-        assert_eq!(project, "ws://h/realtime?project=a%20b%26c%3D%C3%BC&gaps=1");
+        assert_eq!(project, "ws://h/realtime?project=a%20b%26c%3D%C3%BC");
     }
 
     #[test]

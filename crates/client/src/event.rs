@@ -34,10 +34,9 @@ pub struct Event<T = Box<RawValue>> {
 pub enum Gap {
     /// The connection was lost for a while and the server does not vouch for that time: it cannot resume.
     Unvouched,
-    /// The connection was lost for a while and the server could not recover what was missed, for this reason.
+    /// The connection was lost for a while and the server could not recover what was missed, or the server itself may have
+    /// missed something; this is its reason.
     Unrecovered(String),
-    /// The server's own source of events was away for a while, and it cannot tell what happened meanwhile.
-    SourceAway,
     /// The subscription was not read fast enough, and its buffer was full.
     Overrun,
 }

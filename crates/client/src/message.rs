@@ -34,8 +34,11 @@ pub enum Message {
         /// For each subscription of the request.
         subscriptions: Vec<Value>,
     },
-    /// Events may be missing: their source was away.
-    Gap,
+    /// The server may have missed events.
+    Gap {
+        /// Its reason.
+        reason: String,
+    },
     /// A ping is answered.
     Pong,
     /// Something is wrong.
@@ -96,7 +99,9 @@ impl Message {
                     Some(_) | None => Vec::new(),
                 },
             },
-            "gap" => Self::Gap,
+            "gap" => Self::Gap {
+                reason: data.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            },
             "pong" => Self::Pong,
             "error" => Self::Error {
                 code: data.get("code").and_then(Value::as_i64).unwrap_or_default(),

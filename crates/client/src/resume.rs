@@ -1,10 +1,12 @@
 //! Going on where a lost connection left off: everything that this asks of the wire is here.
 //!
 //! Each item of the `subscribe` message that follows a reconnect carries the `subscriptionId` it had before and, as
-//! `since`, the id of the last event that this subscription has seen. The server sends what came after it, and its
-//! `response` says for each subscription whether that was all (`recovered`), and if not, why (`reason`). A subscription
-//! that has seen nothing yet goes on from the `position` that the `response` gave it. A server that cannot resume ignores
-//! `since` and says nothing; then nobody vouches for the time in between.
+//! `since`, the id of the last event that this subscription has seen; of one that has seen none the server remembers
+//! where it began. The `response` says for each subscription whether the server sends all that was missed (`recovered`),
+//! and if not, why (`reason`); what was missed comes next, before anything new. A server that cannot resume says
+//! nothing; then nobody vouches for the time in between.
+//!
+//! With `gaps=1` in its URL a connection is told in a message of type `gap` when the server itself may have missed events.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -17,11 +19,12 @@ use crate::event::Gap;
 /// this many messages may have been on their way.
 const REMEMBERED: usize = 512;
 
+/// What asks a server in the URL to tell of gaps.
+pub(crate) const TELL_GAPS: &str = "&gaps=1";
+
 /// What a subscription has seen: where to go on, and what to drop if it comes again.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// Where the server said it begins.
-    begin: Option<String>,
     order: VecDeque<Arc<str>>,
     ids: BTreeSet<Arc<str>>,
 }
@@ -42,19 +45,10 @@ impl Seen {
         true
     }
 
-    /// Takes from an item of the `response` to `subscribe` where the subscription begins.
-    pub(crate) fn begin(&mut self, item: Option<&Value>) {
-        let position = item.and_then(|item| item.get("position")).and_then(Value::as_str);
-        if let Some(position) = position.filter(|_| self.order.is_empty()) {
-            self.begin = Some(position.to_owned());
-        }
-    }
-
     /// Says in an item of a `subscribe` message where to go on.
     pub(crate) fn ask(&self, item: &mut Map<String, Value>) {
-        let last = self.order.back().map(AsRef::as_ref).or(self.begin.as_deref());
-        if let Some(last) = last {
-            item.insert("since".to_owned(), last.into());
+        if let Some(last) = self.order.back() {
+            item.insert("since".to_owned(), last.as_ref().into());
         }
     }
 }
@@ -121,10 +115,6 @@ mod tests {
             Value::Object(item)
         };
         assert_eq!(asked(&seen), json!({}));
-        seen.begin(Some(&json!({ "position": 7 })));
-        assert_eq!(asked(&seen), json!({}));
-        seen.begin(Some(&json!({ "position": "0" })));
-        assert_eq!(asked(&seen), json!({ "since": "0" }));
         for number in [1, 2, 3, 1] {
             seen.is_new(Some(&id(number)));
         }

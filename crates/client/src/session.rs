@@ -32,7 +32,7 @@ use crate::pace::Pace;
 use crate::pass::Pass;
 use crate::random::Random;
 use crate::request::{Request, push_slots};
-use crate::resume::Recovery;
+use crate::resume::{self, Recovery};
 use crate::state::State;
 use crate::subscription::{Subscription, SubscriptionId};
 
@@ -270,7 +270,7 @@ impl Session {
             Ok(Message::Event { event, subscriptions }) => self.deliver(&event, &subscriptions),
             Ok(Message::Response { to, subscriptions }) => self.answered(&to, &subscriptions),
             Ok(Message::Error { code, message }) => self.complained(code, message),
-            Ok(Message::Gap) => self.source_was_away(),
+            Ok(Message::Gap { reason }) => self.missed(&Gap::Unrecovered(reason)),
             Ok(Message::Pong | Message::Unknown) => {}
             Err(_) => {
                 let beginning = text.chars().take(EXCERPT).collect();
@@ -423,6 +423,7 @@ impl Session {
 
     fn connect_with_what_there_is(&mut self) {
         let mut url = self.settings.endpoint.realtime(&self.settings.project);
+        url.push_str(resume::TELL_GAPS);
         let mut slots = Slots { subscriptions: Vec::new(), as_of: self.changes };
         if self.dialect == Dialect::Url {
             push_slots(&mut url, self.subscriptions.values().map(|subscription| &subscription.interest));
@@ -474,7 +475,6 @@ impl Session {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return };
         subscription.established = true;
-        subscription.seen.begin(item);
         self.effects.push_back(Effect::Ready(id));
         if live.resuming.remove(&id) {
             match Recovery::read(item) {
@@ -487,17 +487,13 @@ impl Session {
         }
     }
 
-    /// Every subscription that the server listens for may miss something.
-    fn source_was_away(&mut self) {
-        let established = self.subscriptions.iter_mut().filter(|(_, subscription)| subscription.established);
-        let ids: Vec<SubscriptionId> = established
-            .map(|(id, subscription)| {
-                subscription.gap = Some(Gap::SourceAway);
-                *id
-            })
-            .collect();
-        for subscription in ids {
-            self.tell(State::Gap { subscription, gap: Gap::SourceAway });
+    /// The server itself may have missed something; each subscription is told.
+    fn missed(&mut self, gap: &Gap) {
+        if let Phase::Live(_) = self.phase {
+            for (id, subscription) in &mut self.subscriptions {
+                subscription.gap = Some(gap.clone());
+                self.effects.push_back(Effect::State(State::Gap { subscription: *id, gap: gap.clone() }));
+            }
         }
     }
 

@@ -93,7 +93,7 @@ fn every_message_of_a_server_is_understood() {
             Ok(Message::Connected { .. }) => "connected",
             Ok(Message::Event { .. }) => "event",
             Ok(Message::Response { .. }) => "response",
-            Ok(Message::Gap) => "gap",
+            Ok(Message::Gap { .. }) => "gap",
             Ok(Message::Pong) => "pong",
             Ok(Message::Error { .. }) => "error",
             other => panic!("{}: {other:?} is how {said} is read", step.place),

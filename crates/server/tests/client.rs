@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may panic")]
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -13,6 +14,9 @@ use futures_util::StreamExt;
 use realtime_client::client::{Builder, States};
 use realtime_client::{Client, Credential, Error, Event, Gap, Interest, Query, State, Subscription};
 use serde_json::{Value, json};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
 use tokio::time::timeout;
 
 #[path = "../../client/examples/dashboard.rs"]
@@ -101,6 +105,40 @@ async fn wait_for(states: &mut States, wanted: impl Fn(&State) -> bool) {
         panic!("the client ended");
     };
     timeout(PATIENCE, reached).await.expect("it comes to that");
+}
+
+/// A way to the server that can be cut.
+struct Line {
+    address: SocketAddr,
+    cut: broadcast::Sender<()>,
+}
+
+impl Line {
+    async fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (cut, _) = broadcast::channel(1);
+        let (cuts, target) = (cut.clone(), server.address());
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (mut cut, target) = (cuts.subscribe(), target.clone());
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(target).await.expect("the server is there");
+                    tokio::select! {
+                        // Both ends learn of it, and what was on its way is lost.
+                        _ = cut.recv() => {}
+                        _ = copy_bidirectional(&mut client, &mut server) => {}
+                    }
+                });
+            }
+        });
+        Self { address, cut }
+    }
+
+    fn cut(&self) {
+        // Nobody may be connected at the moment.
+        drop(self.cut.send(()));
+    }
 }
 
 #[derive(Debug, serde::Deserialize)]
@@ -197,6 +235,56 @@ async fn refusals_come_with_the_servers_reason() {
     assert!(matches!(&sent_away, Error::Stopped(close) if close.code == 3000), "{sent_away}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_cuts_among_twenty_thousand_events_lose_none_and_repeat_none() {
+    const CUTS: usize = 200;
+    const EVENTS: usize = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let server = Arc::new(Server::start(folder.path(), "127.0.0.1:0"));
+    let line = Line::to(&server).await;
+    let client = Client::builder(format!("http://{}/v1", line.address))
+        .project("demo")
+        .longest_pause(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let mut states = client.states();
+    let mut all = client.subscribe(["documents"]).await.unwrap();
+    let few = Interest::new(["documents"]).query(Query::equal("n", [7, 10_000, CUTS * EVENTS - 1]));
+    let mut few = client.subscribe(few).await.unwrap();
+    ready(&mut all).await.unwrap();
+    ready(&mut few).await.unwrap();
+    let mut expected = 0;
+    for round in 0..CUTS {
+        let batch: Vec<Value> = (round * EVENTS..(round + 1) * EVENTS)
+            .map(|number| json!({ "channels": ["documents"], "roles": ["any"], "payload": { "n": number } }))
+            .collect();
+        let publisher = Arc::clone(&server);
+        let published = tokio::task::spawn_blocking(move || publisher.publish(&json!(batch)));
+        // In the middle of a batch, at another place each time.
+        while expected < round * EVENTS + round % EVENTS {
+            let event = next(&mut all).await;
+            assert_eq!((event.decode::<Numbered>().unwrap().payload.n, round), (expected, round));
+            expected += 1;
+        }
+        line.cut();
+        published.await.unwrap();
+    }
+    while expected < CUTS * EVENTS {
+        assert_eq!(next(&mut all).await.decode::<Numbered>().unwrap().payload.n, expected);
+        expected += 1;
+    }
+    for number in [7, 10_000, CUTS * EVENTS - 1] {
+        assert_eq!(next(&mut few).await.decode::<Numbered>().unwrap().payload.n, number);
+    }
+    client.close().await;
+    let mut disconnected = 0;
+    while let Some(state) = states.next().await {
+        assert!(!matches!(state, State::Gap { .. }), "{state:?}");
+        disconnected += usize::from(matches!(state, State::Disconnected { .. }));
+    }
+    assert!(disconnected > CUTS / 2, "it was cut {disconnected} times");
+}
+
 #[tokio::test]
 async fn a_server_that_is_killed_and_started_anew_is_listened_to_again() {
     let folder = tempfile::tempdir().unwrap();
@@ -215,8 +303,8 @@ async fn a_server_that_is_killed_and_started_anew_is_listened_to_again() {
     wait_for(&mut states, |state| matches!(state, State::Gap { .. })).await;
     server.say("documents", 2);
     let event = next(&mut documents).await;
-    let lost = Some(Gap::Unrecovered("unknown".to_owned()));
-    assert_eq!((event.payload.get(), event.gap), (r#"{"n":2}"#, lost));
+    let forgotten = Some(Gap::Unrecovered("unknown".to_owned()));
+    assert_eq!((event.payload.get(), event.gap), (r#"{"n":2}"#, forgotten));
 }
 
 #[tokio::test]

@@ -156,3 +156,18 @@ fn what_a_server_vouches_for_unasked_means_nothing() {
     talk.hear(r#"{"type":"response","data":{"to":"subscribe","subscriptions":[{"recovered":false}]}}"#);
     assert!(!talk.states.iter().any(|state| matches!(state, State::Gap { .. } | State::Recovered { .. })));
 }
+
+#[test]
+fn a_gap_of_the_server_itself_is_told_to_every_subscription() {
+    let mut talk = Talk::new(Kind::Resuming);
+    let ids = [talk.subscribe(["documents"]), talk.subscribe(["files"])];
+    talk.hear(r#"{"type":"gap","data":{"reason":"gap"}}"#);
+    let gap = Gap::Unrecovered("gap".to_owned());
+    for subscription in ids {
+        assert!(talk.states.contains(&State::Gap { subscription, gap: gap.clone() }));
+    }
+    talk.publish("documents");
+    talk.publish("documents");
+    let told: Vec<_> = talk.events.iter().map(|(_, event)| event.gap.clone()).collect();
+    assert_eq!(told, [Some(gap), None]);
+}

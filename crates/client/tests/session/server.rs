@@ -27,6 +27,8 @@ pub(crate) struct Server {
     events: Vec<String>,
     /// Subscriptions of the connection, by id.
     live: BTreeMap<String, Vec<String>>,
+    /// Where subscriptions of former connections began.
+    begun: BTreeMap<String, usize>,
     /// What is on its way to the client.
     pub(crate) wire: VecDeque<Wire>,
     /// A query that it refuses.
@@ -48,6 +50,7 @@ impl Server {
             kind,
             events: vec!["the beginning".to_owned()],
             live: BTreeMap::new(),
+            begun: BTreeMap::new(),
             wire: VecDeque::new(),
             refuses: "nope",
             user: Value::Null,
@@ -125,11 +128,14 @@ impl Server {
             let mut answer = json!({ "subscriptionId": id, "channels": channels, "queries": [] });
             if self.kind == Kind::Resuming {
                 let since = item["since"].as_str().map(|since| since.parse::<usize>().expect("one of ours"));
+                let since = since.or(self.begun.get(&id).copied()).filter(|_| !self.live.contains_key(&id));
                 let missed = since.map_or(0..0, |since| since + 1..self.events.len());
                 let missed = missed.filter(|at| channels.contains(&self.events[*at]));
                 replays.extend(missed.map(|at| (at, id.clone())));
-                answer["recovered"] = since.is_some().into();
-                answer["position"] = (self.events.len() - 1).to_string().into();
+                if since.is_some() {
+                    answer["recovered"] = true.into();
+                }
+                self.begun.entry(id.clone()).or_insert(self.events.len() - 1);
             }
             self.live.insert(id, channels);
             answers.push(answer);

@@ -131,9 +131,6 @@ fn heed(state: &State) -> Result<(), Failure> {
         State::Gap { gap: Gap::Unrecovered(why), .. } => {
             complain(&format!("connected again; what happened in between is missing: {why}"));
         }
-        State::Gap { gap: Gap::SourceAway, .. } => {
-            complain("the server may have missed events");
-        }
         State::Gap { gap: Gap::Overrun, .. } => {
             complain("events came faster than they are read; some are missing");
         }
