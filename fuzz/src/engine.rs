@@ -96,8 +96,8 @@ pub fn engine(data: &[u8]) {
                 engine.handle_timeout(now);
             }
             (12, Some(id)) => {
-                let mark = engine.mark(id);
-                engine.acknowledge(id, mark, now);
+                let receipt = engine.receipt(id);
+                engine.acknowledge(id, receipt, now);
             }
             (13, Some(id)) => engine.said_goodbye(id),
             (14, _) if with > 200 => engine.gap(now),

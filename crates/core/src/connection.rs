@@ -77,6 +77,8 @@ pub(crate) struct Live {
     pub(crate) catching_up: Option<Box<CatchUp>>,
     /// What the client is known to have got.
     pub(crate) acknowledged: Mark,
+    /// When it last came back for something; receipts that were asked for before say nothing about that.
+    pub(crate) came_back: Mark,
     /// While events are held back: what came before them.
     pub(crate) held_since: Mark,
     /// When it was last remembered where the subscriptions stand.
@@ -98,8 +100,8 @@ pub(crate) struct Pending {
 pub(crate) struct CatchUp {
     /// Everything up to here was looked at.
     pub(crate) cursor: Mark,
-    /// Events that it got out of turn.
-    pub(crate) met: SmallVec<[Mark; 1]>,
+    /// Events that it got out of turn, with the subscriptions that they were for.
+    met: SmallVec<[(Mark, SmallVec<[SubscriptionId; 1]>); 1]>,
     /// Subscriptions that had got everything up to a place when others came back for what is before it.
     ahead: Vec<(SubscriptionId, Mark)>,
 }
@@ -118,6 +120,11 @@ impl CatchUp {
         }
     }
 
+    /// An event reached subscriptions out of turn.
+    pub(crate) fn meet(&mut self, mark: Mark, subscriptions: SmallVec<[SubscriptionId; 1]>) {
+        self.met.push((mark, subscriptions));
+    }
+
     /// These go on where they stood, whatever was known of them before.
     pub(crate) fn come_back(&mut self, resumed: &[SubscriptionId]) {
         self.ahead.retain(|(known, _)| !resumed.contains(known));
@@ -125,7 +132,7 @@ impl CatchUp {
 
     /// Whether a subscription has got what happened here.
     pub(crate) fn got(&self, subscription: &SubscriptionId, mark: Mark) -> bool {
-        self.met.contains(&mark)
+        self.met.iter().any(|(met, subscriptions)| *met == mark && subscriptions.contains(subscription))
             || self.ahead.iter().any(|(known, ahead)| known == subscription && mark <= *ahead)
     }
 }

@@ -442,6 +442,7 @@ impl Engine {
             pending: None,
             catching_up: None,
             acknowledged: Mark::default(),
+            came_back: Mark::default(),
             held_since: Mark::default(),
             remembered_at: now,
             wants_gaps: hello.wants_gaps,
@@ -630,6 +631,8 @@ impl Engine {
             // They wait for somebody else's roles now, among whose events they have no place.
             self.drop_slow(id);
         }
+        // Its subscriptions are another user's now.
+        self.remember(id);
         self.schedule(id);
     }
 
@@ -816,13 +819,14 @@ impl Engine {
 
     fn deliver_if_entitled(&mut self, event: &Arc<Event>, mark: Mark, id: ConnectionId) -> bool {
         let Verdict::Delivered { subscriptions } = self.explain(event, id) else { return false };
+        let subscriptions: SmallVec<[SubscriptionId; 1]> = subscriptions.into();
         if let Some(live) = self.connection_mut(id).and_then(Connection::live_mut)
             && let Some(catching_up) = &mut live.catching_up
         {
             // It is not to come once more when the log is read up to it.
-            catching_up.met.push(mark);
+            catching_up.meet(mark, subscriptions.clone());
         }
-        self.deliver(id, mark, Delivery { event: Arc::clone(event), subscriptions: subscriptions.into() });
+        self.deliver(id, mark, Delivery { event: Arc::clone(event), subscriptions });
         true
     }
 

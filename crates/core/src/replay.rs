@@ -76,9 +76,18 @@ pub enum Lost {
     Gap,
 }
 
-/// How far a client has been told of its project's events: what one engine counts them by, meaningless to another.
+/// A moment in the stream of events: what one engine counts them by, meaningless to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Mark(u64);
+
+/// What a client is to give back once it has got everything that was sent to it by now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Receipt {
+    /// How far it has been told then.
+    pub(crate) told: Mark,
+    /// When it was asked for.
+    pub(crate) asked: Mark,
+}
 
 impl Mark {
     /// The place before it.

@@ -8,7 +8,7 @@
     reason = "a test may panic, and its clock must begin somewhere"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,6 +32,8 @@ use realtime_core::settings::Settings;
 
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 const ENGINES: usize = 2;
+/// Stands in for a subscription that was ended before it was confirmed.
+const ENDED: usize = usize::MAX;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -43,9 +45,15 @@ enum Step {
     },
     /// What engines asked for is answered.
     Refresh,
+    /// The client connects, and subscribes again to all that it had, or to one of it first.
     Connect {
         client: usize,
         engine: usize,
+        all: bool,
+    },
+    Subscribe {
+        client: usize,
+        subscription: usize,
     },
     /// Everything that waits for the client is taken, and maybe known to have arrived.
     Read {
@@ -80,7 +88,10 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..3usize, any::<bool>(), prop::bool::weighted(0.15))
             .prop_map(|(channel, for_user, changes_roles)| Step::Publish { channel, for_user, changes_roles }),
         4 => Just(Step::Refresh),
-        4 => (client.clone(), 0..ENGINES).prop_map(|(client, engine)| Step::Connect { client, engine }),
+        4 => (client.clone(), 0..ENGINES, any::<bool>())
+            .prop_map(|(client, engine, all)| Step::Connect { client, engine, all }),
+        3 => (client.clone(), 0..2usize)
+            .prop_map(|(client, subscription)| Step::Subscribe { client, subscription }),
         4 => (client.clone(), any::<bool>()).prop_map(|(client, receipt)| Step::Read { client, receipt }),
         3 => (client.clone(), 1..4usize).prop_map(|(client, count)| Step::ReadSome { client, count }),
         3 => (client.clone(), any::<bool>())
@@ -97,6 +108,8 @@ struct Client {
     link: Option<(usize, ConnectionId)>,
     /// What it has got for good: subscription and event.
     got: BTreeMap<(usize, usize), usize>,
+    /// The subscriptions of each request that is not answered yet.
+    asked: VecDeque<Vec<usize>>,
     /// What came since the last receipt.
     unacknowledged: Vec<(usize, usize)>,
     /// Since which event each of its subscriptions is vouched for.
@@ -194,13 +207,14 @@ impl World {
                 self.publish(*channel, *for_user, *changes_roles)
             }
             Step::Refresh => self.refresh(),
-            Step::Connect { client, engine } => self.connect(*client, *engine),
+            Step::Connect { client, engine, all } => self.connect(*client, *engine, *all),
+            Step::Subscribe { client, subscription } => self.subscribe(*client, &[*subscription]),
             Step::Read { client, receipt } => {
                 self.read(*client, usize::MAX);
                 if *receipt && let Some((engine, id)) = self.clients[*client].link {
-                    let mark = self.engines[engine].mark(id);
+                    let receipt = self.engines[engine].receipt(id);
                     let now = self.now;
-                    self.engines[engine].acknowledge(id, mark, now);
+                    self.engines[engine].acknowledge(id, receipt, now);
                     self.keep(*client);
                 }
             }
@@ -246,16 +260,22 @@ impl World {
         }
     }
 
-    fn connect(&mut self, client: usize, engine: usize) {
+    fn connect(&mut self, client: usize, engine: usize, all: bool) {
         if self.clients[client].link.is_some() {
             return;
         }
         let id = self.engines[engine].open(hello(), self.now);
         self.engines[engine].identified(id, Ok(admission()), self.now);
         self.clients[client].link = Some((engine, id));
-        let items = (0..2).map(|subscription| Subscribe {
-            id: Some(name(client, subscription)),
-            channels: channels_of(client, subscription)
+        self.clients[client].asked.clear();
+        self.subscribe(client, if all { &[0, 1] } else { &[0] });
+    }
+
+    fn subscribe(&mut self, client: usize, subscriptions: &[usize]) {
+        let Some((engine, id)) = self.clients[client].link else { return };
+        let items = subscriptions.iter().map(|subscription| Subscribe {
+            id: Some(name(client, *subscription)),
+            channels: channels_of(client, *subscription)
                 .iter()
                 .map(|channel| Channel::new(CHANNELS[*channel]))
                 .collect(),
@@ -263,6 +283,7 @@ impl World {
             since: None,
         });
         self.engines[engine].receive(id, Ok(Command::Subscribe(items.collect())), self.now);
+        self.clients[client].asked.push_back(subscriptions.to_vec());
     }
 
     fn unsubscribe(&mut self, client: usize, subscription: usize) {
@@ -272,6 +293,10 @@ impl World {
         let ended = Command::Unsubscribe(vec![name(client, subscription)]);
         self.engines[engine].receive(id, Ok(ended), self.now);
         self.clients[client].vouched.remove(&subscription);
+        // What is not answered yet will have been ended by then.
+        for asked in &mut self.clients[client].asked {
+            asked.iter_mut().filter(|asked| **asked == subscription).for_each(|asked| *asked = ENDED);
+        }
     }
 
     /// Does what the engines ask for, role look-ups apart.
@@ -323,13 +348,17 @@ impl World {
                     }
                 }
                 Some(Outgoing::Notice(Notice::Subscribed(made))) => {
-                    for (subscription, made) in made.iter().enumerate() {
-                        let is_recovered = made.recovery == Some(Ok(()));
-                        let vouched = &mut self.clients[client].vouched;
-                        if !is_recovered || !vouched.contains_key(&subscription) {
-                            // It is vouched for from here on; what comes must all come.
-                            vouched.insert(subscription, self.events.len());
+                    let asked = self.clients[client].asked.pop_front().unwrap();
+                    let vouched = &mut self.clients[client].vouched;
+                    for (subscription, made) in asked.into_iter().zip(made) {
+                        if subscription == ENDED {
+                            continue;
                         }
+                        if matches!(made.recovery, Some(Err(_))) {
+                            vouched.remove(&subscription);
+                        }
+                        // From here on; what comes must all come.
+                        vouched.entry(subscription).or_insert(self.events.len());
                     }
                 }
                 Some(Outgoing::Close(_)) => {
@@ -373,10 +402,13 @@ proptest! {
             world.take(step);
         }
         // In the end everybody is back, takes all there is, and has it.
+        for (client, subscription) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            world.take(&Step::Subscribe { client, subscription });
+        }
         for _ in 0..8 {
             world.take(&Step::Refresh);
             for (client, engine) in last_engines.iter().enumerate() {
-                world.take(&Step::Connect { client, engine: *engine });
+                world.take(&Step::Connect { client, engine: *engine, all: true });
                 world.take(&Step::Refresh);
                 world.take(&Step::Read { client, receipt: true });
             }

@@ -96,6 +96,7 @@ pub struct Node {
     threads: Vec<JoinHandle<()>>,
     health: Health,
     presences: Arc<Presences>,
+    whereabouts: Arc<Whereabouts>,
     drain: Duration,
     stop_accepting: watch::Sender<bool>,
     stop_shards: watch::Sender<bool>,
@@ -182,6 +183,7 @@ impl Node {
             threads,
             health,
             presences,
+            whereabouts,
             drain: settings.drain,
             stop_accepting,
             stop_shards,
@@ -212,6 +214,7 @@ impl Node {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.presences.settle().await;
+        self.whereabouts.settle().await;
         self.sources.iter().for_each(tokio::task::JoinHandle::abort);
         self.stop_shards.send_replace(true);
         let ended = tokio::task::spawn_blocking(move || {

@@ -10,7 +10,7 @@ use realtime_core::command::Hello;
 use realtime_core::id::{ConnectionId, EventId};
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
-use realtime_core::replay::Mark;
+use realtime_core::replay::Receipt;
 use realtime_protocol::codec::{Codec, Message};
 use tokio::sync::Notify;
 use tracing::field::display;
@@ -89,18 +89,18 @@ impl Peer {
         }
     }
 
-    /// How far the client has been told, once everything that was given out by now has reached it.
-    pub fn mark(&self) -> Mark {
+    /// What the client is to give back once everything that was given out by now has reached it.
+    pub fn receipt(&self) -> Receipt {
         match &self.link {
-            Link::Open { id, .. } => self.shard.step(|engine| engine.mark(*id)),
-            Link::Refused(_) => Mark::default(),
+            Link::Open { id, .. } => self.shard.step(|engine| engine.receipt(*id)),
+            Link::Refused(_) => Receipt::default(),
         }
     }
 
-    /// The client has got everything up to this mark: should it come back, it goes on from there.
-    pub fn acknowledge(&mut self, mark: Mark) {
+    /// The client has got everything that a receipt was asked for: should it come back, it goes on from there.
+    pub fn acknowledge(&mut self, receipt: Receipt) {
         if let Link::Open { id, .. } = self.link {
-            self.shard.step(|engine| engine.acknowledge(id, mark, Instant::now()));
+            self.shard.step(|engine| engine.acknowledge(id, receipt, Instant::now()));
         }
     }
 

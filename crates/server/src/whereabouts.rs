@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use realtime_core::effect::Owner;
 use realtime_core::id::SubscriptionId;
 use realtime_core::replay::{Parked, Place, Position};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 /// How much longer a place is remembered than events are kept, so that who comes back too late is told so.
@@ -27,6 +27,8 @@ const SAME: Duration = Duration::from_millis(100);
 const MAX_PLACES: usize = 1_000_000;
 /// Places on their way to the shared memory, at most.
 const ON_THEIR_WAY: usize = 100_000;
+/// How long stopping waits for them.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How many of them are sent at once.
 const AT_ONCE: usize = 500;
 
@@ -61,6 +63,8 @@ struct Shared {
     /// Until they are taken by [`Whereabouts::run`].
     taken: Mutex<Option<mpsc::Receiver<Note>>>,
     is_behind: AtomicBool,
+    /// How many notes are on their way.
+    unsaid: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -101,7 +105,13 @@ impl Whereabouts {
     pub(crate) fn new(window: Duration, memory: Option<Arc<dyn SharedMemory>>) -> Arc<Self> {
         let shared = memory.map(|memory| {
             let (notes, taken) = mpsc::channel(ON_THEIR_WAY);
-            Shared { memory, notes, taken: Mutex::new(Some(taken)), is_behind: AtomicBool::new(false) }
+            Shared {
+                memory,
+                notes,
+                taken: Mutex::new(Some(taken)),
+                is_behind: AtomicBool::new(false),
+                unsaid: watch::Sender::new(0),
+            }
         });
         Arc::new(Self { keeps: window + LONGER, here: Mutex::default(), shared })
     }
@@ -125,6 +135,7 @@ impl Whereabouts {
                 let note = (key.clone(), note);
                 // Here it is known all the same; another server will not vouch for it.
                 let is_behind = shared.notes.try_send(note).is_err();
+                shared.unsaid.send_modify(|unsaid| *unsaid += usize::from(!is_behind));
                 if is_behind && !shared.is_behind.swap(is_behind, Ordering::Relaxed) {
                     warn!("places of subscriptions come faster than they can be shared");
                 }
@@ -190,7 +201,18 @@ impl Whereabouts {
                 );
             }
             is_told = !is_shared;
+            shared.unsaid.send_modify(|unsaid| *unsaid -= batch.len());
             batch.clear();
+        }
+    }
+
+    /// Waits until all of it is shared, for a while: a server that stops has just learnt where everybody stands.
+    pub(crate) async fn settle(&self) {
+        let Some(shared) = &self.shared else { return };
+        let mut unsaid = shared.unsaid.subscribe();
+        let settled = tokio::time::timeout(LAST_WORDS, unsaid.wait_for(|unsaid| *unsaid == 0)).await;
+        if settled.is_err() {
+            warn!("where some subscriptions stood could not be shared before the server stopped");
         }
     }
 

@@ -12,7 +12,7 @@ use crate::id::{ConnectionId, ProjectId, SubscriptionId};
 use crate::index::Subscription;
 use crate::notice::{Delivery, Notice, Outgoing, Recovery, Subscribed};
 use crate::refusal::Refusal;
-use crate::replay::{Mark, Parked, Place, Position};
+use crate::replay::{Mark, Parked, Place, Position, Receipt};
 
 /// How often it is remembered anew where the subscriptions of a connection stand that is not in trouble: so much a client
 /// may get twice if its server crashes.
@@ -30,24 +30,32 @@ impl Engine {
         }
     }
 
-    /// How far the client has been told once everything that was taken out by now has reached it.
-    pub fn mark(&self, id: ConnectionId) -> Mark {
-        let Some(connection) = self.connection(id) else { return Mark::default() };
-        let Some(live) = connection.live() else { return Mark::default() };
-        let mut mark = self.replay.last();
+    /// What the client is to give back once everything that was taken out by now has reached it.
+    pub fn receipt(&self, id: ConnectionId) -> Receipt {
+        let Some(connection) = self.connection(id) else { return Receipt::default() };
+        let Some(live) = connection.live() else { return Receipt::default() };
+        let asked = self.replay.last();
+        let mut told = asked;
         if let Some(catching_up) = &live.catching_up {
-            mark = mark.min(catching_up.cursor);
+            told = told.min(catching_up.cursor);
         }
         if let Some(waiting) = connection.outbox.earliest() {
-            mark = mark.min(waiting.before());
+            told = told.min(waiting.before());
         }
-        if live.rechecking { mark.min(live.held_since) } else { mark }
+        if live.rechecking {
+            told = told.min(live.held_since);
+        }
+        Receipt { told, asked }
     }
 
-    /// The client has got everything up to a mark that [`Self::mark`] gave for it.
-    pub fn acknowledge(&mut self, id: ConnectionId, mark: Mark, now: Instant) {
+    /// The client has got everything that a receipt was asked for.
+    pub fn acknowledge(&mut self, id: ConnectionId, receipt: Receipt, now: Instant) {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
-        live.acknowledged = live.acknowledged.max(mark);
+        // One from before it came back for something says nothing about that.
+        if receipt.asked < live.came_back {
+            return;
+        }
+        live.acknowledged = live.acknowledged.max(receipt.told);
         if now.saturating_duration_since(live.remembered_at) >= REMEMBER_EVERY {
             live.remembered_at = now;
             self.remember(id);
@@ -118,10 +126,14 @@ impl Engine {
                     parked.map(|(_, parked)| self.replay.find(&owner.project, parked))
                 }
             };
-            // What is replaced may have been sent events that are still on their way.
-            let held = self.index.subscriptions(id).find(|held| held.id == wanted_id).map(|held| held.start);
-            let doubtful = matches!(stood, Some(Err(_)));
-            let start = stood.and_then(Result::ok).or(held).unwrap_or(last);
+            // What is replaced may have been sent events that are still on their way, and doubts as well.
+            let held = self.index.subscriptions(id).find(|held| held.id == wanted_id);
+            let (start, doubtful) = match (stood, held) {
+                (Some(Ok(start)), _) => (start, false),
+                (Some(Err(_)), _) => (last, true),
+                (None, Some(held)) => (held.start, held.doubtful),
+                (None, None) => (last, false),
+            };
             let subscription = Subscription::new(wanted_id, channels, item.filter);
             let subscription = Subscription { start, doubtful, named, ..subscription };
             wanted.push((subscription, stood.map(|stood| stood.map(drop))));
@@ -213,6 +225,9 @@ impl Engine {
         }
         catching_up.cursor = from.min(looked_at);
         live.catching_up = Some(catching_up);
+        // What it acknowledged so far was not about this.
+        live.acknowledged = live.acknowledged.min(from);
+        live.came_back = last;
         self.effects.push_back(Effect::Wake(id));
     }
 

@@ -258,8 +258,8 @@ impl World {
         self.settle();
         for name in names.split(',') {
             if let Some(id) = self.client(name)?.id {
-                let mark = self.engine.mark(id);
-                self.engine.acknowledge(id, mark, self.now);
+                let receipt = self.engine.receipt(id);
+                self.engine.acknowledge(id, receipt, self.now);
             }
         }
         Ok(())

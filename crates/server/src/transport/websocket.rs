@@ -101,7 +101,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
                         receipts.event();
                     }
                 }
-                Next::Heartbeat => socket.queue_ping(receipts.ask(peer.mark())),
+                Next::Heartbeat => socket.queue_ping(receipts.ask(peer.receipt())),
                 Next::Close { code, reason } => {
                     socket.queue_close(code, &reason);
                     return end(socket, peer).await;
@@ -109,14 +109,14 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
             }
         }
         if receipts.is_due() {
-            socket.queue_ping(receipts.ask(peer.mark()));
+            socket.queue_ping(receipts.ask(peer.receipt()));
         }
         let has_room = socket.queued_bytes() < WRITE_AHEAD;
         tokio::select! {
             turn = socket.turn() => match turn {
                 Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
-                Ok(Turn::Pong(payload)) => if let Some(mark) = receipts.answered(&payload) {
-                    peer.acknowledge(mark);
+                Ok(Turn::Pong(payload)) => if let Some(receipt) = receipts.answered(&payload) {
+                    peer.acknowledge(receipt);
                 },
                 Ok(Turn::Heard | Turn::Drained) => {}
                 Err(ended) => {
@@ -141,7 +141,7 @@ fn part(ended: &Ended, peer: &mut Peer, receipts: &Receipts, all_is_written: boo
         peer.said_goodbye();
     }
     if receipts.is_mute() && all_is_written {
-        peer.acknowledge(peer.mark());
+        peer.acknowledge(peer.receipt());
     }
 }
 

@@ -4,7 +4,7 @@
 //! may have it, and lose it. So events are followed by a Ping now and then, and its Pong is their receipt.
 
 use bytes::Bytes;
-use realtime_core::replay::Mark;
+use realtime_core::replay::Receipt;
 
 /// Events after which a receipt is asked for. So many may come twice to a client that has lost its connection.
 const EVENTS: u32 = 32;
@@ -12,8 +12,8 @@ const EVENTS: u32 = 32;
 /// The Pings of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Receipts {
-    /// The Ping that is not answered yet, and what its Pong will say has been got.
-    asked: Option<(u32, Mark)>,
+    /// The Ping that is not answered yet, and the receipt that its Pong will be.
+    asked: Option<(u32, Receipt)>,
     number: u32,
     /// Events since the last Ping.
     events: u32,
@@ -35,20 +35,20 @@ impl Receipts {
         self.asked.is_none() && self.events >= enough
     }
 
-    /// The payload of a Ping whose Pong says that everything up to the mark has been got.
-    pub(super) fn ask(&mut self, mark: Mark) -> Bytes {
+    /// The payload of a Ping whose Pong is this receipt.
+    pub(super) fn ask(&mut self, receipt: Receipt) -> Bytes {
         self.is_mute |= self.asked.is_some() && !self.has_answered;
         self.number = self.number.wrapping_add(1);
-        self.asked = Some((self.number, mark));
+        self.asked = Some((self.number, receipt));
         self.events = 0;
         Bytes::copy_from_slice(&self.number.to_be_bytes())
     }
 
     /// A Pong came: what it is a receipt for, if it answers the last Ping.
-    pub(super) fn answered(&mut self, payload: &[u8]) -> Option<Mark> {
-        let (_, mark) = self.asked.take_if(|(number, _)| payload == number.to_be_bytes())?;
+    pub(super) fn answered(&mut self, payload: &[u8]) -> Option<Receipt> {
+        let (_, receipt) = self.asked.take_if(|(number, _)| payload == number.to_be_bytes())?;
         self.has_answered = true;
-        Some(mark)
+        Some(receipt)
     }
 
     /// Whether the client answers no Ping at all, so that what was sent has to count as got.
@@ -71,12 +71,12 @@ mod tests {
         assert!(!receipts.is_due());
         receipts.event();
         assert!(receipts.is_due());
-        let ping = receipts.ask(Mark::default());
+        let ping = receipts.ask(Receipt::default());
         events(&mut receipts, EVENTS * 2);
         assert!(!receipts.is_due(), "one at a time");
-        assert_eq!(receipts.answered(&ping), Some(Mark::default()));
+        assert_eq!(receipts.answered(&ping), Some(Receipt::default()));
         assert!(receipts.is_due());
-        let ping = receipts.ask(Mark::default());
+        let ping = receipts.ask(Receipt::default());
         receipts.answered(&ping);
         events(&mut receipts, EVENTS - 1);
         assert!(!receipts.is_due());
@@ -85,25 +85,25 @@ mod tests {
     #[test]
     fn only_the_last_ping_can_be_answered_and_only_once() {
         let mut receipts = Receipts::default();
-        let first = receipts.ask(Mark::default());
-        let second = receipts.ask(Mark::default());
+        let first = receipts.ask(Receipt::default());
+        let second = receipts.ask(Receipt::default());
         assert_eq!(receipts.answered(&first), None);
         assert_eq!(receipts.answered(b""), None);
-        assert_eq!(receipts.answered(&second), Some(Mark::default()));
+        assert_eq!(receipts.answered(&second), Some(Receipt::default()));
         assert_eq!(receipts.answered(&second), None);
     }
 
     #[test]
     fn a_client_is_mute_that_has_never_answered() {
         let mut receipts = Receipts::default();
-        receipts.ask(Mark::default());
+        receipts.ask(Receipt::default());
         assert!(!receipts.is_mute(), "it may be about to");
-        let ping = receipts.ask(Mark::default());
+        let ping = receipts.ask(Receipt::default());
         assert!(receipts.is_mute());
         receipts.answered(&ping);
         assert!(!receipts.is_mute());
-        receipts.ask(Mark::default());
-        receipts.ask(Mark::default());
+        receipts.ask(Receipt::default());
+        receipts.ask(Receipt::default());
         assert!(!receipts.is_mute(), "it is gone, and not mute");
     }
 }
