@@ -38,10 +38,10 @@
 //! let message = br#"{"type":"subscribe","data":[{"subscriptionId":"s1","channels":["files"]}]}"#;
 //! let id = SubscriptionId::new("s1");
 //! let subscribe =
-//!     Subscribe { id: Some(id.clone()), channels: vec!["files".into()], filter: Filter::everything() };
+//!     Subscribe { id: Some(id.clone()), channels: vec!["files".into()], filter: Filter::everything(), since: None };
 //! assert_eq!(codec.decode(message), Ok(Command::Subscribe(vec![subscribe])));
 //! assert_eq!(
-//!     told(Notice::Subscribed(vec![Subscribed { id, channels: vec!["files".into()], queries: vec![] }])),
+//!     told(Notice::Subscribed(vec![Subscribed { id, channels: vec!["files".into()], queries: vec![], recovery: None }])),
 //!     r#"{"type":"response","data":{"to":"subscribe","success":true,"subscriptions":[{"subscriptionId":"s1","channels":["files"],"queries":[]}]}}"#
 //! );
 //!
@@ -59,7 +59,7 @@
 //! );
 //!
 //! assert_eq!(
-//!     told(Notice::Connected { channels: vec!["files".into()], slots: vec![], profile: None }),
+//!     told(Notice::Connected { channels: vec!["files".into()], slots: vec![], profile: None, recovery: None }),
 //!     r#"{"type":"connected","data":{"channels":["files"],"subscriptions":[],"user":null}}"#
 //! );
 //! ```
