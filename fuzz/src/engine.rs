@@ -129,6 +129,7 @@ pub fn engine(data: &[u8]) {
                 | Effect::Authenticate { .. }
                 | Effect::Present { .. }
                 | Effect::Absent { .. }
+                | Effect::FindOwner { .. }
                 | Effect::Refresh { .. } => {}
             }
         }
@@ -209,6 +210,7 @@ fn event(with: u8) -> Event {
         channels: vec![channel(with >> 3)],
         roles: vec![role],
         name: None,
+        user: None,
         data: Bytes::from_static(b"{}"),
         payload: Payload::new(Bytes::from_static(b"{}")),
         roles_changed: (with & 0x60 == 0x60).then(|| Holder::User(user(with >> 7))),

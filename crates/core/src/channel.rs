@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::id::UserId;
+use crate::id::{ProjectId, UserId};
 
 /// A channel as Appwrite spells it. Channels match by equality; unknown names are legal and never match.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,8 @@ impl Action {
 }
 
 const ACCOUNT: &str = "account";
+/// Channels of a project's live tail begin with this; the rest is the project.
+const TAIL: &str = "console.tail.";
 
 impl Channel {
     /// Takes a name as it stands.
@@ -66,6 +68,16 @@ impl Channel {
     /// `account.ID.ACTION`.
     pub fn account_action(user: &UserId, action: Action) -> Self {
         Self::new(format!("{ACCOUNT}.{user}.{}", action.as_str()))
+    }
+
+    /// `console.tail.ID`.
+    pub fn tail(project: &ProjectId) -> Self {
+        Self::new(format!("{TAIL}{project}"))
+    }
+
+    /// The project whose live tail this channel is; `None` for other channels, and for a tail of nothing.
+    pub fn tailed_project(&self) -> Option<ProjectId> {
+        self.as_str().strip_prefix(TAIL).filter(|project| !project.is_empty()).map(ProjectId::new)
     }
 
     /// The action of a literal `account.ACTION`.
@@ -193,6 +205,18 @@ mod tests {
             converted(&["files", "files", "account", "account"], Some("U")),
             ["files", "account", "account.U"]
         );
+    }
+
+    #[test]
+    fn a_tail_names_its_project_and_a_tail_of_nothing_is_none() {
+        for project in ["P", "a.b", "console"] {
+            let channel = Channel::tail(&project.into());
+            assert_eq!(channel.as_str(), format!("console.tail.{project}"));
+            assert_eq!(channel.tailed_project(), Some(project.into()));
+        }
+        for other in ["console.tail.", "console.tail", "console", "projects.P", "Console.tail.P", ""] {
+            assert_eq!(Channel::new(other).tailed_project(), None, "{other}");
+        }
     }
 
     #[test]

@@ -68,6 +68,13 @@ pub struct Subscribe {
     pub since: Option<EventId>,
 }
 
+impl Subscribe {
+    /// Whether a client may come back for what it missed of it. Nothing of a live tail is kept.
+    pub(crate) fn is_resumable(&self) -> bool {
+        self.channels.is_empty() || self.channels.iter().any(|channel| channel.tailed_project().is_none())
+    }
+}
+
 /// A message that is not a command. The connection goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub Refusal);

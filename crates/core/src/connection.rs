@@ -14,6 +14,7 @@ use crate::identity::Identity;
 use crate::limit::Bucket;
 use crate::outbox::Outbox;
 use crate::replay::{Mark, Parked};
+use crate::tail::Claims;
 
 /// Commands that wait for a look-up, at most. Only reached with the message limit switched off or raised.
 pub(crate) const WAITING_COMMANDS: usize = 256;
@@ -85,6 +86,8 @@ pub(crate) struct Live {
     pub(crate) remembered_at: Instant,
     /// Whether to tell when events may be missing.
     pub(crate) wants_gaps: bool,
+    /// When to tell what its live tails have gathered, if they have gathered anything.
+    pub(crate) tails_due: Option<Instant>,
 }
 
 /// A subscribe command that waits.
@@ -93,6 +96,8 @@ pub(crate) struct Pending {
     pub(crate) items: Vec<Subscribe>,
     /// Where its subscriptions stood, once that is known.
     pub(crate) found: Option<Vec<(SubscriptionId, Parked)>>,
+    /// Whose live tails are asked for.
+    pub(crate) claims: Claims,
 }
 
 /// How far a client that was away has got.
@@ -195,7 +200,7 @@ impl Connection {
     pub(crate) fn next_due(&self) -> Instant {
         let own = match &self.state {
             State::Opening(opening) => Some(opening.until),
-            State::Live(live) => live.expires_at,
+            State::Live(live) => [live.expires_at, live.tails_due].into_iter().flatten().min(),
             State::Closing => None,
         };
         [own, self.leave_at].into_iter().flatten().fold(self.heartbeat_at, Instant::min)

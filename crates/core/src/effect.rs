@@ -63,6 +63,13 @@ pub enum Effect {
         /// What to keep.
         presence: Presence,
     },
+    /// Read which team owns a project, past every cache; answer with [`crate::engine::Engine::owner_found`].
+    FindOwner {
+        /// Who asks.
+        connection: ConnectionId,
+        /// Which project.
+        project: ProjectId,
+    },
     /// A connection that presented its user is gone; no answer is wanted.
     Absent {
         /// Which.

@@ -1,6 +1,7 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
 mod resume;
+mod tailing;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,6 +34,7 @@ use crate::role::Role;
 use crate::settings::Settings;
 use crate::slot::slots_of;
 use crate::stats::Stats;
+use crate::tail::Tails;
 use crate::verdict::Verdict;
 
 /// The connections of one shard.
@@ -49,6 +51,7 @@ pub struct Engine {
     changes: Changes,
     leaving: Option<Leaving>,
     replay: Replay,
+    tails: Tails,
     random: Random,
     stats: Stats,
 }
@@ -72,6 +75,7 @@ impl Engine {
     pub fn new(settings: Settings, seed: u64) -> Self {
         Self {
             replay: Replay::new(settings.replay, seed),
+            tails: Tails::new(settings.tail, seed),
             settings,
             index: Index::new(seed),
             seats: Vec::new(),
@@ -218,6 +222,7 @@ impl Engine {
         let mark = self.replay.record(event, now);
         self.stats.replay_bytes = self.replay.bytes() as u64;
         self.tell(event, mark);
+        self.show_to_tails(event, now);
     }
 
     /// The same for what nobody comes back for: something that this node alone tells, by the clock.
@@ -446,6 +451,7 @@ impl Engine {
             held_since: Mark::default(),
             remembered_at: now,
             wants_gaps: hello.wants_gaps,
+            tails_due: None,
         };
         self.index.enter(id, &project.id, &live.identity.roles());
         let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
@@ -562,7 +568,8 @@ impl Engine {
                 Notice::Unsubscribed(
                     ids.into_iter()
                         .map(|subscription| {
-                            let removed = self.index.unsubscribe(id, &subscription);
+                            let had_tails = self.tails.remove(id, &subscription);
+                            let removed = self.index.unsubscribe(id, &subscription) || had_tails;
                             (subscription, removed)
                         })
                         .collect(),
@@ -612,7 +619,7 @@ impl Engine {
         if let Some(key) = key {
             self.by_user.entry(key).or_default().push(id);
         }
-        self.index.set_roles(id, &roles);
+        self.set_roles(id, &roles);
         if let Some(new) = new {
             self.rebind(id, old.as_ref(), &new);
         }
@@ -679,7 +686,12 @@ impl Engine {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         live.identity.account = Some(account);
         let roles = live.identity.roles();
-        self.index.set_roles(id, &roles);
+        self.set_roles(id, &roles);
+    }
+
+    fn set_roles(&mut self, id: ConnectionId, roles: &[Role]) {
+        self.index.set_roles(id, roles);
+        self.tails.keep_held(id, roles);
     }
 
     /// Whether the session that a connection goes by, if it goes by one, is still there.
@@ -893,6 +905,7 @@ impl Engine {
         }
         self.rechecked_apart(id);
         self.leave_user(id);
+        self.tails.leave(id);
         self.index.leave(id);
         let asked_at = match self.connection(id).map(|connection| &connection.state) {
             Some(State::Opening(opening)) => Some(opening.asked_at),
@@ -947,6 +960,7 @@ impl Engine {
         } else if beats {
             self.push(id, Outgoing::Notice(Notice::Heartbeat));
         }
+        self.flush_due_tails(id, now);
         let Some(connection) = self.connection_mut(id) else { return };
         if matches!(connection.state, State::Closing) {
             return;

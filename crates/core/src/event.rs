@@ -33,6 +33,8 @@ pub struct Event {
     pub roles: Vec<Role>,
     /// The name without wildcards, if the publisher gave any (`users.U.update`).
     pub name: Option<Arc<str>>,
+    /// The user that the publisher names beside it, if any (Appwrite's envelope, `userId`).
+    pub user: Option<UserId>,
     /// The publisher's `data` object, byte for byte, braces included.
     pub data: Bytes,
     /// The resource that it is about, inside `data`.

@@ -34,6 +34,7 @@ pub mod replay;
 pub mod settings;
 pub mod slot;
 pub mod stats;
+pub mod tail;
 pub mod verdict;
 
 pub mod engine;

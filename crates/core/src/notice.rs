@@ -11,6 +11,7 @@ use crate::event::Event;
 use crate::id::SubscriptionId;
 use crate::refusal::{Close, Refusal};
 use crate::replay::Lost;
+use crate::tail::Tailed;
 
 /// The next thing to send on a connection.
 #[derive(Debug, Clone)]
@@ -35,7 +36,7 @@ pub struct Delivery {
 /// Whether a client that was away got everything that it missed.
 pub type Recovery = Result<(), Lost>;
 
-/// Everything a client is told but events.
+/// Everything a client is told but events as they are.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Notice {
     /// The connection is open. Always the first notice, `Pong` and `Refused` aside.
@@ -60,6 +61,8 @@ pub enum Notice {
     Unsubscribed(Vec<(SubscriptionId, bool)>),
     /// What others know of the user now (a JSON object).
     Presented(Bytes),
+    /// What happened in a project that the client watches.
+    Tailed(Tailed),
     /// Here I am.
     Pong,
     /// Something was refused.

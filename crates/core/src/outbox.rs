@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::notice::Outgoing;
+use crate::notice::{Notice, Outgoing};
 use crate::replay::Mark;
 
 /// How much may wait.
@@ -85,6 +85,7 @@ impl Outbox {
 fn size_of(outgoing: &Outgoing) -> usize {
     match outgoing {
         Outgoing::Event(delivery) => delivery.event.data.len(),
+        Outgoing::Notice(Notice::Tailed(tailed)) => tailed.len(),
         Outgoing::Notice(_) | Outgoing::Close(_) => 0,
     }
 }
@@ -93,7 +94,6 @@ fn size_of(outgoing: &Outgoing) -> usize {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
-    use crate::notice::Notice;
     use crate::refusal::Close;
 
     fn pong() -> Outgoing {

@@ -7,6 +7,7 @@ use crate::origin::OriginSettings;
 use crate::outbox::Bounds;
 use crate::query;
 use crate::replay;
+use crate::tail;
 
 /// Everything about an engine that an operator may choose.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Settings {
     pub held_events: usize,
     /// What is kept for clients that were away.
     pub replay: replay::Bounds,
+    /// What live tails are told.
+    pub tail: tail::Bounds,
     /// Hosts and schemes that are allowed for every project.
     pub origin: OriginSettings,
     /// Whether connections to the console project have their origin checked too.
@@ -50,6 +53,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(25),
             held_events: 4_096,
             replay: replay::Bounds::default(),
+            tail: tail::Bounds::default(),
             origin: OriginSettings::default(),
             check_console_origin: true,
             region: "default".to_owned(),

@@ -26,6 +26,7 @@ use realtime_core::replay;
 use realtime_core::role::Role;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings;
+use realtime_core::tail::Seen;
 
 /// An engine with a clock of its own.
 struct World {
@@ -88,6 +89,10 @@ fn word(outgoing: &Outgoing) -> String {
         Outgoing::Notice(Notice::Subscribed(_)) => "subscribed".to_owned(),
         Outgoing::Notice(Notice::Unsubscribed(_)) => "unsubscribed".to_owned(),
         Outgoing::Notice(Notice::Presented(_)) => "presented".to_owned(),
+        Outgoing::Notice(Notice::Tailed(tailed)) => match &tailed.seen {
+            Seen::Events(events) => format!("tail {} {}", tailed.subscription, events.len()),
+            Seen::Sampled { delivered, dropped } => format!("tail told {delivered}, not {dropped}"),
+        },
         Outgoing::Notice(Notice::Pong) => "pong".to_owned(),
         Outgoing::Notice(Notice::Refused(refusal)) => format!("refused: {}", refusal.message),
         Outgoing::Notice(Notice::Gap) => "gap".to_owned(),
@@ -160,6 +165,7 @@ fn event(id: &str, channel: &str, role: &str) -> Event {
         channels: vec![Channel::new(channel)],
         roles: vec![Role::new(role)],
         name: None,
+        user: None,
         data: Bytes::from_static(b"{}"),
         payload: Payload::new(Bytes::from_static(b"{}")),
         roles_changed: None,
@@ -687,6 +693,7 @@ fn presences(world: &mut World) -> Vec<String> {
         Effect::Wake(_)
         | Effect::Identify { .. }
         | Effect::Authenticate { .. }
+        | Effect::FindOwner { .. }
         | Effect::Recall { .. }
         | Effect::Remember { .. }
         | Effect::Refresh { .. } => None,

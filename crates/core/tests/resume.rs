@@ -242,6 +242,7 @@ impl World {
             channels: vec![Channel::new(CHANNELS[channel])],
             roles: vec![if for_user { Role::user(&"U".into()) } else { Role::any() }],
             name: None,
+            user: None,
             data: Bytes::from_static(b"{}"),
             payload: Payload::new(Bytes::from_static(b"{}")),
             roles_changed: changes_roles.then(|| Holder::User("U".into())),
@@ -327,6 +328,7 @@ impl World {
                     Effect::Wake(_)
                     | Effect::Identify { .. }
                     | Effect::Authenticate { .. }
+                    | Effect::FindOwner { .. }
                     | Effect::Present { .. }
                     | Effect::Absent { .. } => {}
                 }

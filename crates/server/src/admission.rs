@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use realtime_core::command::Hello;
 use realtime_core::effect;
-use realtime_core::id::{ProjectId, UserId};
+use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::limit::{Keyed, Network, Rate, Visit};
 use realtime_core::origin::host_of;
@@ -153,6 +153,11 @@ impl Admission {
                 found => return found.map_err(|error| refusal_of(error, "read a user's roles again")),
             }
         }
+    }
+
+    /// Reads which team owns a project, past every cache.
+    pub async fn owner(&self, project: &ProjectId) -> Result<Option<TeamId>, Refusal> {
+        self.directory.owner(project).await.map_err(|error| refusal_of(error, "look up a project's owner"))
     }
 
     /// Finds out for which project a backend may publish.

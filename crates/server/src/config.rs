@@ -18,6 +18,7 @@ use realtime_core::query;
 use realtime_core::replay;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings as EngineSettings;
+use realtime_core::tail;
 use realtime_protocol::appwrite::{Appwrite, Masking};
 
 use self::layer::{Layers, Source};
@@ -205,6 +206,7 @@ impl Config {
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
+            tail: tail::Bounds { rate: read.number::<u32>("tail.rate")?.max(1), ..tail::Bounds::default() },
             origin: OriginSettings {
                 hosts: read.hosts("origin.hosts")?,
                 schemes: read.list("origin.schemes"),

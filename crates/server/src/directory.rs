@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use realtime_core::id::{PresenceId, ProjectId, UserId};
+use realtime_core::id::{PresenceId, ProjectId, TeamId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::presence::Presence;
 use realtime_core::project::Project;
@@ -42,6 +42,12 @@ pub trait Directory: Send + Sync + Debug {
 
     /// The project, if there is one.
     fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>>;
+
+    /// The team of the console that owns the project, read past every cache; `None` if there is no such project, or if
+    /// nobody owns it.
+    fn owner<'a>(&'a self, project: &'a ProjectId) -> Lookup<'a, Option<TeamId>> {
+        Box::pin(async { Ok(self.project(project).await?.and_then(|project| project.team.clone())) })
+    }
 
     /// Who shows these credentials when connecting. A session that does not verify is a guest; a JWT that does not, a
     /// user that is blocked, and credentials that contradict each other are refused.

@@ -278,6 +278,12 @@ impl Shard {
                     move |engine, written| engine.presented(connection, written),
                 );
             }
+            Effect::FindOwner { connection, project } => {
+                let admission = Arc::clone(&self.0.admission);
+                self.look_up(async move { admission.owner(&project).await }, move |engine, found| {
+                    engine.owner_found(connection, found);
+                });
+            }
             Effect::Absent { connection } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
                 presences.begin_to_leave(&self.0.background, holder);

@@ -191,6 +191,7 @@ impl Population {
             channels: derived.channels.iter().map(Channel::new).collect(),
             roles: derived.audiences.into_iter().flat_map(|audience| audience.roles).collect(),
             name: None,
+            user: None,
             data: Bytes::from_static(b"{}"),
             payload: Payload::new(Bytes::from_static(b"{}")),
             roles_changed: None,

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use crate::channel::convert;
+use crate::channel::{Channel, convert};
 use crate::command::Subscribe;
 use crate::connection::{CatchUp, Connection, Live, Pending};
 use crate::effect::{Effect, Owner};
 use crate::id::{ConnectionId, ProjectId, SubscriptionId};
 use crate::index::Subscription;
 use crate::notice::{Delivery, Notice, Outgoing, Recovery, Subscribed};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::replay::{Mark, Parked, Place, Position, Receipt};
+use crate::tail::Claims;
 
 /// How often it is remembered anew where the subscriptions of a connection stand that is not in trouble: so much a client
 /// may get twice if its server crashes.
@@ -73,13 +74,22 @@ impl Engine {
 
     /// Looks up where those of the subscriptions stood that the client may have had before it lost its connection.
     pub(super) fn begin_to_subscribe(&mut self, id: ConnectionId, items: Vec<Subscribe>) {
+        let claims = match self.claims_of(id, &items) {
+            Ok(claims) => claims,
+            Err(refusal) => {
+                self.refuse(id, refusal);
+                return;
+            }
+        };
         let is_new = |wanted: &SubscriptionId| self.index.subscriptions(id).all(|held| held.id != *wanted);
-        let recalled = items.iter().filter(|item| item.since.is_none()).filter_map(|item| item.id.clone());
-        let recalled: Vec<SubscriptionId> = recalled.filter(is_new).collect();
+        let recalled = items.iter().filter(|item| item.since.is_none() && item.is_resumable());
+        let recalled: Vec<SubscriptionId> =
+            recalled.filter_map(|item| item.id.clone()).filter(is_new).collect();
         let is_known = recalled.is_empty() || !self.replay.is_on();
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         let owner = live.owner();
-        live.pending = Some(Box::new(Pending { items, found: is_known.then(Vec::new) }));
+        live.pending = Some(Box::new(Pending { items, found: is_known.then(Vec::new), claims }));
+        self.ask_for_owner(id);
         if is_known {
             self.go_on_subscribing(id);
         } else {
@@ -87,19 +97,24 @@ impl Engine {
         }
     }
 
-    /// Subscribes if nothing has to be known first: not where the subscriptions stood, nor which roles the user holds.
+    /// Subscribes if nothing has to be known first: not where the subscriptions stood, nor who owns the projects that are
+    /// to be watched, nor which roles the user holds.
     pub(super) fn go_on_subscribing(&mut self, id: ConnectionId) {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         if live.rechecking {
             return;
         }
-        let Some(pending) = live.pending.take_if(|pending| pending.found.is_some()) else { return };
-        let Pending { items, found } = *pending;
-        match self.subscribe(id, items, &found.unwrap_or_default()) {
+        let is_known =
+            |pending: &mut Box<Pending>| pending.found.is_some() && pending.claims.next().is_none();
+        let Some(pending) = live.pending.take_if(is_known) else { return };
+        let Pending { items, found, claims } = *pending;
+        let allowed = self.check_claims(id, &claims);
+        match allowed.and_then(|()| self.subscribe(id, items, &found.unwrap_or_default(), &claims)) {
             Ok((made, resumed)) => {
                 self.push(id, Outgoing::Notice(Notice::Subscribed(made)));
                 self.begin_to_catch_up(id, &resumed);
             }
+            Err(refusal) if refusal.kind == RefusalKind::Policy => self.refuse(id, refusal),
             Err(refusal) => self.push(id, Outgoing::Notice(Notice::Refused(refusal))),
         }
     }
@@ -110,6 +125,7 @@ impl Engine {
         id: ConnectionId,
         items: Vec<Subscribe>,
         found: &[(SubscriptionId, Parked)],
+        claims: &Claims,
     ) -> Result<(Vec<Subscribed>, Vec<SubscriptionId>), Refusal> {
         let Some(owner) = self.live(id).map(Live::owner) else { return Ok((Vec::new(), Vec::new())) };
         // Whatever receipt comes for this moment is one for the answer.
@@ -117,9 +133,11 @@ impl Engine {
         let mut wanted: Vec<(Subscription, Option<Recovery>)> = Vec::with_capacity(items.len());
         for item in items {
             let channels = convert(&item.channels, owner.user.as_ref()).into();
-            let named = item.id.is_some();
+            let resumable = item.is_resumable();
+            let named = item.id.is_some() && resumable;
             let wanted_id = item.id.unwrap_or_else(|| self.random.subscription_id());
             let stood = match &item.since {
+                _ if !resumable => None,
                 Some(event) => Some(self.replay.find_event(&owner.project, event)),
                 None => {
                     let parked = found.iter().find(|(known, _)| *known == wanted_id);
@@ -144,8 +162,17 @@ impl Engine {
             sizes.insert(&subscription.id, subscription.channels.len());
         }
         self.check_room(sizes.values().filter(|size| **size > 0).count(), sizes.values().sum())?;
+        let tails = wanted.iter().flat_map(|(subscription, _)| {
+            let projects = subscription.channels.iter().filter_map(Channel::tailed_project);
+            projects.map(|project| (&subscription.id, project))
+        });
+        self.check_room(0, self.tails.count_with(id, tails))?;
         let resumed = wanted.iter().filter(|(_, recovery)| *recovery == Some(Ok(())));
         let resumed = resumed.map(|(subscription, _)| subscription.id.clone()).collect();
+        if !claims.is_empty() {
+            // What passed a filter that is replaced goes before the answer.
+            self.flush_tails(id);
+        }
         let mut made = Vec::with_capacity(wanted.len());
         let mut places = Vec::new();
         for (subscription, recovery) in wanted {
@@ -160,6 +187,7 @@ impl Engine {
                 let place = self.place_of(&owner.project, &subscription, Mark::default());
                 places.push((subscription.id.clone(), Some(place)));
             }
+            self.begin_to_tail(id, &subscription, claims);
             self.index.subscribe(id, subscription);
         }
         self.send_to_memory(owner, places);

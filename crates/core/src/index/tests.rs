@@ -43,6 +43,7 @@ fn event(project_number: u8, channels: &[u8], roles: &[u8], value: u8) -> Event 
         channels: channels.iter().copied().map(channel).collect(),
         roles: roles.iter().copied().map(role).collect(),
         name: None,
+        user: None,
         data: payload.clone(),
         payload: Payload::new(payload),
         roles_changed: None,

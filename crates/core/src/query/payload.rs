@@ -40,7 +40,7 @@ impl Payload {
 
     /// The value of a top-level key. `None` if there is no such key, or if its value is nested deeper than 127
     /// levels, or if it is a number beyond all floats: nothing can be said of such a value, so no condition on it holds.
-    pub(super) fn attribute(&self, name: &str) -> Option<&Value> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&Value> {
         let attribute = self.attributes()?.get(name)?;
         attribute.value.get_or_init(|| serde_json::from_slice(&attribute.text).ok()).as_ref()
     }

@@ -21,6 +21,7 @@ fn event(project: &str, id: &str, size: usize) -> Arc<Event> {
         channels: vec![],
         roles: vec![],
         name: None,
+        user: None,
         data: Bytes::from(vec![b' '; size]),
         payload: Payload::new(Bytes::from_static(b"{}")),
         roles_changed: None,

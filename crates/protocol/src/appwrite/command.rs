@@ -22,8 +22,6 @@ const MAX_JWT: usize = 8_192;
 const MAX_SUBSCRIPTION_ID: usize = 36;
 /// Appwrite's placeholder for "make one up", which `subscribe` takes as an id of its own.
 const UNIQUE: &str = "unique()";
-/// Channels of the console's live tail begin with this; the rest is a project.
-const TAIL: &str = "console.tail.";
 
 const FORMAT: &str = "Message format is not valid.";
 const TYPE: &str = "Message type is not valid.";
@@ -76,13 +74,7 @@ fn secret(name: &str, value: &Value, longest: usize) -> Result<Secret, Malformed
 
 fn subscribe(data: Option<&Value>, limits: &Limits) -> Result<Vec<Subscribe>, Malformed> {
     let items = items(data)?.into_iter().map(Item::check).collect::<Result<Vec<_>, _>>()?;
-    let subscriptions =
-        items.iter().map(|item| item.compile(limits)).collect::<Result<Vec<Subscribe>, Malformed>>()?;
-    let is_tail = |name: &&str| name.strip_prefix(TAIL).is_some_and(|project| !project.is_empty());
-    if items.iter().flat_map(|item| &item.channels).any(is_tail) {
-        return Err(invalid("The console live tail is not available on this server yet."));
-    }
-    Ok(subscriptions)
+    items.iter().map(|item| item.compile(limits)).collect()
 }
 
 /// One entry of a subscribe command that is well-formed, its queries not yet read.

@@ -152,6 +152,7 @@ mod tests {
             channels: vec!["files".into()],
             roles: vec![],
             name: name.map(Arc::from),
+            user: None,
             data: Bytes::copy_from_slice(data.as_bytes()),
             payload: Payload::new(Bytes::from_static(b"{}")),
             roles_changed: None,

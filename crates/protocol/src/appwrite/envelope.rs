@@ -183,6 +183,7 @@ pub fn decode(message: &Bytes) -> Result<Event, EnvelopeError> {
         optional::<bool>(wire.permissions_changed, "permissionsChanged", "true or false")?
             .unwrap_or_default();
     let user: Option<String> = optional(wire.user_id, "userId", "a string or null")?;
+    let user = user.map(UserId::new);
 
     let raw_data = wire.data.ok_or(EnvelopeError::Missing { field: "data" })?;
     let data: WireData<'_> = object(raw_data.get().as_bytes(), "data")?;
@@ -203,13 +204,14 @@ pub fn decode(message: &Bytes) -> Result<Event, EnvelopeError> {
         (message.slice_ref(raw_data.get().as_bytes()), payload.0)
     };
     let events = events.unwrap_or_default();
-    let roles_changed = holder_of(permissions_changed, user, &events, payload.as_ref());
+    let roles_changed = holder_of(permissions_changed, user.as_ref(), &events, payload.as_ref());
     Ok(Event {
         id,
         project: ProjectId::new(project),
         channels: channels.iter().map(Channel::new).collect(),
         roles: roles.iter().map(Role::new).collect(),
         name: events.first().map(|name| name.as_str().into()),
+        user,
         data,
         payload: Payload::new(payload),
         roles_changed,

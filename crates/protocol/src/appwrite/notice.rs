@@ -1,4 +1,4 @@
-//! What a client is told, events aside: [`Notice`] to JSON text.
+//! What a client is told, events as they are aside: [`Notice`] to JSON text.
 
 use bytes::Bytes;
 use realtime_core::channel::Channel;
@@ -6,6 +6,7 @@ use realtime_core::command::SlotKey;
 use realtime_core::id::SubscriptionId;
 use realtime_core::notice::{Notice, Recovery, Subscribed};
 use realtime_core::replay::Lost;
+use realtime_core::tail::{Seen, Tailed};
 use serde::ser::SerializeSeq as _;
 use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
@@ -42,6 +43,7 @@ pub(super) fn encode(notice: &Notice, masking: Masking) -> Option<Message> {
         Notice::Presented(presence) => {
             spell("response", &Presented { to: "presence", presence: object(presence) })
         }
+        Notice::Tailed(tailed) => tail(tailed),
         Notice::Gap => spell("gap", &Gap { reason: GAP }),
         Notice::Pong => Message::own(Bytes::from_static(br#"{"type":"pong"}"#)),
         Notice::Refused(refused) => spell(
@@ -115,6 +117,38 @@ struct Response<T> {
 struct Presented<'a> {
     to: &'static str,
     presence: Option<&'a RawValue>,
+}
+
+/// A live tail's message looks like an event, without a time of its own.
+#[derive(Serialize)]
+struct Tail<'a, T> {
+    channels: [&'a str; 1],
+    events: [&'static str; 1],
+    subscriptions: [&'a str; 1],
+    payload: T,
+}
+
+#[derive(Serialize)]
+struct TailStats {
+    #[serde(rename = "$type")]
+    kind: &'static str,
+    delivered: u64,
+    dropped: u64,
+}
+
+fn tail(tailed: &Tailed) -> Message {
+    let channel = Channel::tail(&tailed.project);
+    let (channels, subscriptions) = ([channel.as_str()], [tailed.subscription.as_str()]);
+    match &tailed.seen {
+        Seen::Events(events) => {
+            let payload: Vec<&RawValue> = events.iter().filter_map(object).collect();
+            spell("event", &Tail { channels, events: ["console.tail"], subscriptions, payload })
+        }
+        Seen::Sampled { delivered, dropped } => {
+            let payload = TailStats { kind: "tail.stats", delivered: *delivered, dropped: *dropped };
+            spell("event", &Tail { channels, events: ["console.tail.stats"], subscriptions, payload })
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -258,6 +292,28 @@ mod tests {
             concat!(
                 r#"{"type":"response","data":{"to":"unsubscribe","success":true,"subscriptions":["#,
                 r#"{"subscriptionId":"s1","removed":true},{"subscriptionId":"x\"y","removed":false}]}}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_tail_is_told_as_events_of_its_channel() {
+        let tailed =
+            |seen| Notice::Tailed(Tailed { project: "P".into(), subscription: "tail-1".into(), seen });
+        let events =
+            [r#"{"event":"a.b","userId":null}"#, "{}"].map(|text| Bytes::from_static(text.as_bytes()));
+        assert_eq!(
+            told(&tailed(Seen::Events(events.into()))),
+            concat!(
+                r#"{"type":"event","data":{"channels":["console.tail.P"],"events":["console.tail"],"#,
+                r#""subscriptions":["tail-1"],"payload":[{"event":"a.b","userId":null},{}]}}"#
+            )
+        );
+        assert_eq!(
+            told(&tailed(Seen::Sampled { delivered: 5, dropped: 15 })),
+            concat!(
+                r#"{"type":"event","data":{"channels":["console.tail.P"],"events":["console.tail.stats"],"#,
+                r#""subscriptions":["tail-1"],"payload":{"$type":"tail.stats","delivered":5,"dropped":15}}}"#
             )
         );
     }

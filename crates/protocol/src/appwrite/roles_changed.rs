@@ -15,14 +15,14 @@ const HARMLESS_ATTRIBUTES: [&str; 2] = ["prefs", "name"];
 /// Whose roles are others than before this event, if anybody's.
 pub(super) fn holder_of(
     permissions_changed: bool,
-    user: Option<String>,
+    user: Option<&UserId>,
     events: &[String],
     payload: &[u8],
 ) -> Option<Holder> {
     let name = events.first().map(String::as_str).unwrap_or_default();
     match user {
-        Some(user) if permissions_changed => Some(Holder::User(UserId::new(user))),
-        Some(user) if concerns_access(&user, events) => Some(Holder::StoredUser(UserId::new(user))),
+        Some(user) if permissions_changed => Some(Holder::User(user.clone())),
+        Some(user) if concerns_access(user.as_str(), events) => Some(Holder::StoredUser(user.clone())),
         Some(_) | None => ended_team(name, payload).map(Holder::Team),
     }
 }
@@ -64,7 +64,7 @@ mod tests {
 
     fn of_user(events: &[&str]) -> Option<Holder> {
         let events: Vec<String> = events.iter().map(|name| (*name).to_owned()).collect();
-        holder_of(false, Some("U".to_owned()), &events, b"{}")
+        holder_of(false, Some(&"U".into()), &events, b"{}")
     }
 
     #[test]
@@ -103,9 +103,9 @@ mod tests {
     #[test]
     fn a_user_id_with_dots_is_taken_whole() {
         let events = ["users.eve.dot.update".to_owned()];
-        let found = holder_of(false, Some("eve.dot".to_owned()), &events, b"{}");
+        let found = holder_of(false, Some(&"eve.dot".into()), &events, b"{}");
         assert_eq!(found, Some(Holder::StoredUser("eve.dot".into())));
-        assert_eq!(holder_of(false, Some("eve".to_owned()), &["users.eve2.update".to_owned()], b"{}"), None);
+        assert_eq!(holder_of(false, Some(&"eve".into()), &["users.eve2.update".to_owned()], b"{}"), None);
     }
 
     #[test]

@@ -17,7 +17,6 @@ const LEFT: &[(RangeInclusive<u32>, &str)] = &[
         "made by Appwrite's API before anything is published: transactions, increments, hidden relations",
     ),
     (94..=94, "made by the server by the clock; shown by a test of the running server with its clients"),
-    (101..=125, "the console's live tail is not there yet"),
     (140..=140, "made by the server with its directory; shown by tests of the running server"),
     (142..=150, "made by the server with its directory; shown by tests of the running server"),
 ];

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use realtime_core::command::Hello;
 use realtime_core::effect::Admission;
-use realtime_core::id::{ProjectId, UserId};
+use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::identity::{
     Account, Credential, Credentials, Identity, Impersonate, Membership, Standing,
 };
@@ -171,6 +171,11 @@ impl Directory {
             Credential::Jwt(token) => self.by_jwt(project, token),
         }
         .map(identity_of))
+    }
+
+    pub(crate) fn owner(&self, project: &ProjectId) -> Result<Option<TeamId>, Refusal> {
+        self.check_up()?;
+        Ok(self.project(project).and_then(|project| project.team.clone()))
     }
 
     pub(crate) fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {

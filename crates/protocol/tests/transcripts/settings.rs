@@ -5,7 +5,7 @@ use realtime_core::settings::Settings;
 use realtime_protocol::appwrite::{Appwrite, Masking};
 
 /// `settings [messages=N|off] [subscriptions=N] [channels=N] [depth=N] [nodes=N] [outbox=N] [held=N]
-/// [masking=nothing|appwrite]`
+/// [heartbeat=1m] [tail_rate=N] [tail_batch=N] [masking=nothing|appwrite]`
 pub(crate) fn read(line: &str) -> Result<(Settings, Appwrite), String> {
     let mut settings = Settings::default();
     let mut codec = Appwrite::default();
@@ -24,6 +24,11 @@ pub(crate) fn read(line: &str) -> Result<(Settings, Appwrite), String> {
             ("nodes", _) => settings.queries.nodes = number()?,
             ("outbox", _) => settings.outbox.count = number()?,
             ("held", _) => settings.held_events = number()?,
+            ("heartbeat", _) => settings.heartbeat = super::world::duration(value),
+            ("tail_rate", _) => {
+                settings.tail.rate = value.parse().map_err(|_| format!("{value:?} is no number"))?;
+            }
+            ("tail_batch", _) => settings.tail.batch = number()?,
             ("masking", "nothing") => codec.masking = Masking::Nothing,
             ("masking", "appwrite") => codec.masking = Masking::Appwrite,
             _ => return Err(format!("{word:?} is no setting")),

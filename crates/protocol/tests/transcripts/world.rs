@@ -359,6 +359,10 @@ impl World {
                 self.engine.presented(connection, Ok(document.to_string().into()));
             }
             Effect::Absent { .. } => {}
+            Effect::FindOwner { connection, project } => {
+                let found = self.directory.owner(&project);
+                self.engine.owner_found(connection, found);
+            }
             Effect::Recall { connection, owner, subscriptions } => {
                 let places = subscriptions.into_iter().filter_map(|id| {
                     let parked = self.memory.get(&(owner.clone(), id.clone()))?;

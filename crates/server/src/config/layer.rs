@@ -18,7 +18,6 @@ pub const IGNORED: &[(&str, &str)] = &[
     ("_APP_OPTIONS_ROUTER_PROTECTION", "realtime does not route"),
     ("_APP_WORKER_PER_CORE", "there is one thread for each processor; see shards"),
     ("_APP_CPU_NUM", "processors are counted; see shards"),
-    ("_APP_REALTIME_TAIL_RATE", "the console's live tail is not served yet"),
     ("_APP_CONNECTIONS_DB_CONSOLE", "the database is the one of _APP_DB_HOST"),
     ("_APP_CONNECTIONS_DB_PROJECT", "the database is the one of _APP_DB_HOST"),
     ("_APP_CONNECTIONS_CACHE", "nothing is cached in Redis"),

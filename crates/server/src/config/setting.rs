@@ -235,6 +235,13 @@ pub static SETTINGS: &[Setting] = &[
         "The same of all projects together; beyond it the project with most gives way.",
     ),
     setting(
+        "tail.rate",
+        &["REALTIME_TAIL_RATE", "_APP_REALTIME_TAIL_RATE"],
+        "50",
+        Kind::Number,
+        "Events that the console's live tail of a project shows in a second, at least 1; those beyond it are counted.",
+    ),
+    setting(
         "heartbeat",
         &["REALTIME_HEARTBEAT"],
         "25s",

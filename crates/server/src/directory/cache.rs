@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
-use realtime_core::id::{ProjectId, UserId};
+use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::project::Project;
 use realtime_core::secret::Secret;
@@ -100,6 +100,10 @@ impl Directory for Cache {
 
     fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>> {
         Box::pin(self.find_project(id))
+    }
+
+    fn owner<'a>(&'a self, project: &'a ProjectId) -> Lookup<'a, Option<TeamId>> {
+        self.inner.owner(project)
     }
 
     fn identify<'a>(&'a self, project: &'a Project, credentials: &'a Credentials) -> Lookup<'a, Identity> {

@@ -208,16 +208,6 @@ fn unsubscribe_takes_any_ids_that_are_not_empty() {
 }
 
 #[test]
-fn what_is_not_there_yet_says_so() {
-    let tail = |channel: &str| read(&said("subscribe", &json!([{"channels": [channel]}])));
-    assert_eq!(
-        tail("console.tail.p"),
-        Err(invalid("The console live tail is not available on this server yet."))
-    );
-    assert!(tail("console.tail.").is_ok());
-}
-
-#[test]
 fn nesting_without_end_is_refused() {
     let message = format!(r#"{{"type":"ping","data":{}"#, "[".repeat(60_000));
     assert_eq!(refusal(&message), FORMAT);
