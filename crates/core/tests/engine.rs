@@ -806,11 +806,13 @@ fn who_owns_a_project_is_asked_of_the_next_only_once_the_last_may_be_watched() {
     let id = watch(&mut world);
     let asked = |world: &mut World| {
         let effects = world.effects();
-        let projects = effects.iter().filter_map(|effect| match effect {
-            Effect::FindOwner { project, .. } => Some(project.to_string()),
-            _ => None,
-        });
-        projects.collect::<Vec<_>>()
+        let mut projects = Vec::new();
+        for effect in effects {
+            if let Effect::FindOwner { project, .. } = effect {
+                projects.push(project.to_string());
+            }
+        }
+        projects
     };
     asked(&mut world);
     let channels = ["console.tail.a", "console.tail.b", "console.tail.a", "console.tail.c"];

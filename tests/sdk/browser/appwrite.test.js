@@ -6,7 +6,9 @@ import { after, before, describe, test } from 'node:test';
 
 import { chromium } from 'playwright-core';
 
+import { Cutter } from '../support/cutter.js';
 import { Server } from '../support/server.js';
+import { until } from '../support/until.js';
 
 const bundle = new URL('../node_modules/appwrite-28/dist/iife/sdk.js', import.meta.url);
 const flags = [
@@ -41,7 +43,7 @@ describe('in Chromium', () => {
   });
 
   /** Opens the app on a host and subscribes; what comes and what goes wrong is collected on the page. */
-  async function open(host, session) {
+  async function open(host, session, endpoint = server.facts.endpoint) {
     const page = await browser.newPage();
     await page.goto(`http://${host}:${site.address().port}/`);
     await page.evaluate(
@@ -54,7 +56,7 @@ describe('in Chromium', () => {
         realtime.onError((error) => window.errors.push(error?.message ?? String(error)));
         realtime.subscribe(['documents'], (event) => window.got.push(event.payload.note));
       },
-      { endpoint: server.facts.endpoint, project: server.facts.project, session },
+      { endpoint, project: server.facts.project, session },
     );
     return page;
   }
@@ -80,6 +82,30 @@ describe('in Chromium', () => {
     const got = await page.evaluate(() => window.got.filter((note) => note !== 'probe'));
     assert.deepEqual(got, ['alices']);
     await page.close();
+  });
+
+  test('a page on a link that is cut again and again receives every event', async (t) => {
+    const [cuts, perCut] = [Number(process.env.RESUME_CUTS ?? 3), 50];
+    const cutter = await Cutter.start(server.facts.endpoint);
+    const page = await open('localhost', server.facts.user.session, cutter.endpoint);
+    await untilListening(page, 'user:alice');
+    const expected = new Set();
+    for (let cut = 0; cut <= cuts; cut += 1) {
+      const links = cutter.links;
+      for (let index = 0; index < perCut; index += 1) {
+        const note = `n${cut}-${index}`;
+        expected.add(note);
+        await publish(note, 'user:alice');
+        if (cut < cuts && index === perCut / 2) cutter.cut();
+      }
+      if (cut < cuts) await until(() => cutter.links > links, 'the page comes back');
+    }
+    const missing = () => page.evaluate((all) => all.filter((note) => !window.got.includes(note)), [...expected]);
+    await until(async () => (await missing()).length === 0, () => 'every event');
+    const got = await page.evaluate(() => window.got.filter((note) => note !== 'probe').length);
+    t.diagnostic(`${expected.size} events, ${cuts} cuts, ${got - expected.size} events twice`);
+    await page.close();
+    cutter.stop();
   });
 
   test('a page on an origin that nobody registered is told so and receives nothing', async () => {

@@ -74,7 +74,7 @@ fn the_contract(database: Changeable) {
     let deletes = json!({ "method": "equal", "attribute": "action", "values": ["delete"] });
     for owner in &mut owners {
         tail(owner, "all", &["alpha", "Beta9"], &[]);
-        tail(owner, "deletes", &["alpha"], &[deletes.clone()]);
+        tail(owner, "deletes", &["alpha"], std::slice::from_ref(&deletes));
         owner.expect("response");
         owner.expect("response");
     }

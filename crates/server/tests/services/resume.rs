@@ -102,6 +102,41 @@ fn links_that_are_cut_in_mid_stream_lose_nothing() {
 }
 
 #[test]
+fn a_client_that_does_not_read_is_closed_and_gets_all_of_it_once_it_reads() {
+    const EVENTS: u64 = 12_000;
+    let world = World::new(&["--limits-outbox-messages", "200", "--resume-bytes", "100000000"]);
+    let mut slow = world.open("websocket", "", &[]);
+    slow.expect("connected");
+    let subscribe = json!([{ "subscriptionId": "the-same", "channels": ["documents"] }]);
+    slow.say(&json!({ "type": "subscribe", "data": subscribe }));
+    slow.expect("response");
+    let filler = "x".repeat(1_024);
+    for batch in 0..EVENTS / 200 {
+        let event = |number| {
+            json!({
+                "channels": ["documents"], "roles": ["any"], "events": ["x.y"],
+                "payload": { "number": number, "filler": filler }
+            })
+        };
+        let events: Vec<Value> = (batch * 200..(batch + 1) * 200).map(event).collect();
+        world.must_publish(&json!(events));
+    }
+    let mut read = 0;
+    while let Some(message) = slow.next_unless_cut_off() {
+        match message["type"].as_str() {
+            Some("event") => read += 1,
+            _ => assert_eq!(message["close"], 1013, "{message}"),
+        }
+    }
+    assert!(read < EVENTS, "it was to be too slow");
+    let is_ready = AtomicBool::new(false);
+    let got = listen(world.node.address(), EVENTS, &[], &is_ready);
+    println!("{read} events before it was closed, {} links later", got.links);
+    assert_eq!(got.missing(EVENTS), [0; 0]);
+    assert!(!got.is_doubtful);
+}
+
+#[test]
 fn a_stream_of_server_sent_events_goes_on_after_the_last_event_that_was_seen() {
     let world = World::new(&[]);
     let mut first = world.connect("sse", "", &[]);
