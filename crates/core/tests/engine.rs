@@ -767,3 +767,75 @@ fn nobody_grants_what_it_does_not_hold_and_guests_have_no_presence() {
     present(&mut world, ann, Some(&["any", "users", "user:U"]));
     assert_eq!(presences(&mut world), ["present U"]);
 }
+
+/// A connection of an owner of `p` to the console, who watches it.
+fn watch(world: &mut World) -> ConnectionId {
+    let id = world.open(&[]);
+    let console = Project { id: ProjectId::console(), ..project() };
+    let admission = Admission { project: Arc::new(console), ..admission(user("root", &["owners"])) };
+    world.engine.identified(id, Ok(admission), world.now);
+    world.engine.receive(id, Ok(subscribe("s", &["console.tail.p"])), world.now);
+    world.engine.owner_found(id, Ok(Some("owners".into())));
+    assert_eq!(world.sent(id), ["connected", "subscribed"]);
+    id
+}
+
+#[test]
+fn the_engine_wakes_for_a_tail_only_when_there_is_something_to_tell() {
+    let mut world = world_with(Settings { heartbeat: Duration::from_secs(3_600), ..Settings::default() });
+    let id = watch(&mut world);
+    let idle = world.engine.poll_timeout();
+    world.engine.publish(&Arc::new(Event { project: "q".into(), ..event("1", "files", "any") }), world.now);
+    assert_eq!(world.engine.poll_timeout(), idle, "another project");
+    world.publish(event("2", "files", "any"));
+    let due = world.now + Duration::from_millis(150);
+    assert_eq!(world.engine.poll_timeout(), Some(due));
+    world.now += Duration::from_millis(100);
+    world.publish(event("3", "files", "any"));
+    assert_eq!(world.engine.poll_timeout(), Some(due), "what happens meanwhile puts nothing off");
+    assert_eq!(world.sent(id), [""; 0]);
+    world.now = due;
+    world.engine.handle_timeout(world.now);
+    assert_eq!(world.sent(id), ["tail s 2"]);
+    assert_eq!(world.engine.poll_timeout(), idle);
+}
+
+#[test]
+fn who_owns_a_project_is_asked_of_the_next_only_once_the_last_may_be_watched() {
+    let mut world = world();
+    let id = watch(&mut world);
+    let asked = |world: &mut World| {
+        let effects = world.effects();
+        let mut projects = Vec::new();
+        for effect in effects {
+            if let Effect::FindOwner { project, .. } = effect {
+                projects.push(project.to_string());
+            }
+        }
+        projects
+    };
+    asked(&mut world);
+    let channels = ["console.tail.a", "console.tail.b", "console.tail.a", "console.tail.c"];
+    world.engine.receive(id, Ok(subscribe("t", &channels)), world.now);
+    assert_eq!(asked(&mut world), ["a"]);
+    world.engine.owner_found(id, Ok(Some("owners".into())));
+    assert_eq!(asked(&mut world), ["b"]);
+    world.engine.owner_found(id, Ok(Some("others".into())));
+    assert_eq!(asked(&mut world), [""; 0]);
+    assert_eq!(world.sent(id), ["refused: Not authorized to tail project \"b\".", "close refused"]);
+    world.engine.owner_found(id, Ok(Some("owners".into())));
+    assert_eq!(world.sent(id), [""; 0], "an answer that comes late changes nothing");
+}
+
+#[test]
+fn what_a_tail_tells_counts_as_bytes_that_wait() {
+    let bounds = outbox::Bounds { bytes: 200, ..outbox::Bounds::default() };
+    let mut world = world_with(Settings { outbox: bounds, ..Settings::default() });
+    let id = watch(&mut world);
+    for _ in 0..4 {
+        world.publish(event("e", "files", "any"));
+        world.now += Duration::from_millis(150);
+        world.engine.handle_timeout(world.now);
+    }
+    assert_eq!(world.sent(id).last().unwrap(), "close Slow");
+}

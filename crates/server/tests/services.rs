@@ -14,6 +14,8 @@
 mod appwrite;
 #[path = "services/clients.rs"]
 mod clients;
+#[path = "services/console_tail.rs"]
+mod console_tail;
 #[path = "services/credentials.rs"]
 mod credentials;
 #[path = "services/cutter.rs"]

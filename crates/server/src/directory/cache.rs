@@ -272,6 +272,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_owns_a_project_is_asked_every_time() {
+        let (cache, inner, _) = cache(3);
+        cache.project(&"shop".into()).await.unwrap();
+        assert_eq!(cache.owner(&"shop".into()).await.unwrap(), None);
+        assert_eq!(cache.owner(&"shop".into()).await.unwrap(), None);
+        assert_eq!(asked(&inner), 3);
+    }
+
+    #[tokio::test]
     async fn a_project_is_remembered_for_its_time() {
         let (cache, inner, clock) = cache(100);
         let shop = ProjectId::new("shop");
