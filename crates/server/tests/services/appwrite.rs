@@ -384,6 +384,11 @@ impl Live {
         self.world.fixtures.jwt(claims)
     }
 
+    /// Where the server listens.
+    pub(crate) fn address(&self) -> &str {
+        self.world.node.address()
+    }
+
     /// A client of alpha who shows this, before its first message is read.
     pub(crate) fn connect_with(&self, headers: &[(&str, &str)]) -> Client {
         self.world.connect("alpha", "&channels[]=teams", headers)
