@@ -7,6 +7,9 @@ use crate::sdk::{self, Place};
 use crate::step::Step;
 use crate::{deny, direction, fuzz, system, tidy};
 
+/// What is not built unless it is asked for.
+const MONGODB: &str = "realtime-server/mongodb";
+
 /// How much to run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -25,7 +28,8 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
     let mut steps = vec![
         step("format", format),
         step("lints", |root| {
-            cargo(root, &["clippy", "--workspace", "--all-targets", "--locked", "--", "--deny", "warnings"])
+            let what = ["--workspace", "--all-targets", "--features", MONGODB, "--locked"];
+            cargo(root, &[&["clippy"], &what[..], &["--", "--deny", "warnings"]].concat())
         }),
         step("tidy", tidy::check),
         step("direction", direction::check),
@@ -35,6 +39,11 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
     }
     steps.extend([
         step("tests", if extent == Extent::Full { tests } else { fast_tests }),
+        step("tests of the MongoDB reader", |root| {
+            let what =
+                ["--package", "realtime-server", "--features", MONGODB, "--lib", "--locked", "mongodb"];
+            cargo(root, &[&["test", "--quiet"], &what[..]].concat())
+        }),
         step("doc tests", |root| cargo(root, &["test", "--quiet", "--workspace", "--locked", "--doc"])),
         step("fuzz corpora", fuzz::replay),
         step("package of the Rust SDK", |root| {

@@ -85,6 +85,17 @@ pub struct Database {
     pub settings: DatabaseSettings,
 }
 
+impl Database {
+    /// The host as it is part of the names of copies that Appwrite keeps: its library knows none for MongoDB.
+    pub(crate) fn named_in_copies(&self) -> &str {
+        match self.engine {
+            Engine::Mariadb | Engine::Postgres => &self.settings.host,
+            #[cfg(feature = "mongodb")]
+            Engine::Mongodb => "",
+        }
+    }
+}
+
 /// What an installation's database is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
@@ -92,6 +103,9 @@ pub enum Engine {
     Mariadb,
     /// PostgreSQL.
     Postgres,
+    /// MongoDB.
+    #[cfg(feature = "mongodb")]
+    Mongodb,
 }
 
 /// How users are understood.
@@ -413,15 +427,16 @@ impl<'a> Reader<'a> {
         };
         let (engine, name) = match (self.choice("directory")?, host.is_empty(), port) {
             ("embedded", ..) | ("auto", true, _) => return Ok(None),
-            ("mongodb", ..) | ("auto", _, Some(27_017)) => {
-                return Err(
-                    self.wrong("directory", "mariadb, mysql or postgresql: MongoDB cannot be read yet")
-                );
-            }
+            ("mongodb", ..) | ("auto", _, Some(27_017)) => (self.mongodb()?, "mongodb"),
             ("postgresql", ..) | ("auto", _, Some(5_432)) => (Engine::Postgres, "postgresql"),
             _ => (Engine::Mariadb, "mariadb"),
         };
-        let usual = if engine == Engine::Postgres { 5_432 } else { 3_306 };
+        let usual = match engine {
+            Engine::Mariadb => 3_306,
+            Engine::Postgres => 5_432,
+            #[cfg(feature = "mongodb")]
+            Engine::Mongodb => 27_017,
+        };
         let settings = DatabaseSettings {
             host: if host.is_empty() { name } else { host }.to_owned(),
             port: port.unwrap_or(usual),
@@ -432,6 +447,18 @@ impl<'a> Reader<'a> {
             timeout,
         };
         Ok(Some(Database { engine, settings }))
+    }
+
+    #[cfg(feature = "mongodb")]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "without the feature it is refused")]
+    fn mongodb(&self) -> Result<Engine, ConfigError> {
+        Ok(Engine::Mongodb)
+    }
+
+    #[cfg(not(feature = "mongodb"))]
+    fn mongodb(&self) -> Result<Engine, ConfigError> {
+        let meant = "mariadb, mysql or postgresql: this build cannot read MongoDB; build it with `--features mongodb`";
+        Err(self.wrong("directory", meant))
     }
 
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
@@ -594,8 +621,20 @@ mod tests {
         assert_eq!(engine(&[("_APP_DB_ADAPTER", "postgresql")]), Some(Engine::Postgres));
         let by_name = with(&[("_APP_DB_ADAPTER", "mysql")]).unwrap().database.unwrap().settings;
         assert_eq!((by_name.host.as_str(), by_name.port), ("mariadb", 3306));
-        let mongodb = with(&[("_APP_DB_HOST", "db"), ("_APP_DB_PORT", "27017")]).unwrap_err().to_string();
-        assert!(mongodb.contains("MongoDB cannot be read yet"), "{mongodb}");
+    }
+
+    #[test]
+    fn mongodb_is_read_by_builds_that_can_and_refused_with_advice_by_others() {
+        let environment = [("_APP_DB_HOST", "db"), ("_APP_DB_PORT", "27017")];
+        let find = |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+        let read =
+            Config::resolve(&Layers::defaults().with_environment(|name| find(name).map(str::to_owned)));
+        if cfg!(feature = "mongodb") {
+            assert_eq!(read.unwrap().database.unwrap().settings.port, 27_017);
+        } else {
+            let refused = read.unwrap_err().to_string();
+            assert!(refused.contains("--features mongodb"), "{refused}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub mod cipher;
 pub mod clock;
 pub mod database;
 pub mod mariadb;
+#[cfg(feature = "mongodb")]
+pub mod mongodb;
 pub mod postgres;
 mod profile;
 pub mod sqlite;

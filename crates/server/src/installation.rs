@@ -12,6 +12,8 @@ use crate::directory::appwrite::Appwrite;
 use crate::directory::appwrite::copies::Copies;
 use crate::directory::appwrite_jwt::AppwriteJwt;
 use crate::directory::mariadb::Mariadb;
+#[cfg(feature = "mongodb")]
+use crate::directory::mongodb::Mongodb;
 use crate::directory::postgres::Postgres;
 use crate::directory::{Directory, DirectoryError};
 use crate::embedded::{EmbeddedError, appwrite_settings, cached};
@@ -45,6 +47,14 @@ fn open(config: &Config, database: &Database) -> Result<Appwrite, InstallationEr
     Ok(match database.engine {
         Engine::Mariadb => Appwrite::mariadb(Mariadb::new(&database.settings), key, settings),
         Engine::Postgres => Appwrite::postgres(Postgres::new(&database.settings), key, settings),
+        #[cfg(feature = "mongodb")]
+        Engine::Mongodb => {
+            tracing::warn!(
+                "reading MongoDB has not been tried on a real server yet: watch the log, and tell us what you find"
+            );
+            let opened = Mongodb::new(&database.settings).map_err(InstallationError::Database)?;
+            Appwrite::mongodb(opened, key, settings)
+        }
     })
 }
 
@@ -66,7 +76,7 @@ pub fn directory(
     database: &Database,
     copies: Option<Arc<dyn Copies>>,
 ) -> Result<Arc<dyn Directory>, InstallationError> {
-    let appwrite = open(config, database)?.with_copies(copies, &database.settings.host);
+    let appwrite = open(config, database)?.with_copies(copies, database.named_in_copies());
     let appwrite = Arc::new(appwrite);
     tokio::spawn(look_for(Arc::clone(&appwrite)));
     Ok(cached(appwrite, config))

@@ -30,6 +30,8 @@ use super::backend_jwt::{BackendJwt, Header, Speaker};
 use super::cipher::Cipher;
 use super::clock::{Clock, SystemClock};
 use super::mariadb::Mariadb;
+#[cfg(feature = "mongodb")]
+use super::mongodb::Mongodb;
 use super::postgres::Postgres;
 use super::sqlite::Sqlite;
 use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup};
@@ -121,6 +123,19 @@ impl Appwrite {
 
     /// Reads an installation's MariaDB or MySQL, whose secrets are sealed with this key.
     pub fn mariadb(database: Mariadb, key: &Secret, settings: AppwriteSettings) -> Self {
+        Self {
+            rows: Box::new(database),
+            cipher: Cipher::new(key),
+            clock: Arc::new(SystemClock),
+            settings,
+            server: drawn_name(),
+            copies: None,
+        }
+    }
+
+    /// Reads an installation's MongoDB, whose secrets are sealed with this key.
+    #[cfg(feature = "mongodb")]
+    pub fn mongodb(database: Mongodb, key: &Secret, settings: AppwriteSettings) -> Self {
         Self {
             rows: Box::new(database),
             cipher: Cipher::new(key),
