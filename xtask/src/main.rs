@@ -32,7 +32,8 @@ Usage: cargo xtask <verb>
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
-  static [PROFILE]          The static binary of the container image (dist), tried in an empty file
+  static [PROFILE] [--features LIST]
+                            The static binary of the container image (dist), tried in an empty file
                             system if the user is root.
   help                      This text.
 ";
@@ -56,8 +57,10 @@ fn main() -> ExitCode {
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
             .args(rest.iter().copied())
             .run(),
-        ["static"] => make_static(&root, "dist"),
-        ["static", profile] => make_static(&root, profile),
+        ["static"] => make_static(&root, "dist", ""),
+        ["static", "--features", features] => make_static(&root, "dist", features),
+        ["static", profile] => make_static(&root, profile, ""),
+        ["static", profile, "--features", features] => make_static(&root, profile, features),
         ["fuzz", target] => fuzz::grow(&root, target, fuzz::DEFAULT_SECONDS),
         ["fuzz", target, "--seconds", seconds] => match seconds.parse() {
             Ok(seconds) => fuzz::grow(&root, target, seconds),
@@ -74,8 +77,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn make_static(root: &Path, profile: &str) -> Result<(), String> {
-    let binary = static_binary::build(root, profile)?;
+fn make_static(root: &Path, profile: &str, features: &str) -> Result<(), String> {
+    let binary = static_binary::build(root, profile, features)?;
     println!("{}", binary.display());
     if system::is_root() { static_binary::check(&binary) } else { Ok(()) }
 }

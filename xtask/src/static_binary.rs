@@ -14,8 +14,8 @@ const RUSTFLAGS: &str = "-C target-feature=+crt-static --cfg getrandom_backend=\
 /// How long a server may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Builds the binary with a profile of cargo's, and gives its path.
-pub(crate) fn build(root: &Path, profile: &str) -> Result<PathBuf, String> {
+/// Builds the binary with a profile of cargo's and these features, and gives its path.
+pub(crate) fn build(root: &Path, profile: &str, features: &str) -> Result<PathBuf, String> {
     let about = Tool::new("rustc", root).args(["-vV"]).read()?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
     let host = host.ok_or("`rustc -vV` names no host")?;
@@ -23,7 +23,7 @@ pub(crate) fn build(root: &Path, profile: &str) -> Result<PathBuf, String> {
     // With a target named, build scripts and macros are spared the flags.
     Tool::cargo(root)
         .args(["build", "--locked", "--package", "realtime-server", "--bin", "realtime"])
-        .args(["--profile", profile, "--target", host])
+        .args(["--features", features, "--profile", profile, "--target", host])
         .args([OsStr::new("--target-dir"), target.as_os_str()])
         .env("RUSTFLAGS", RUSTFLAGS)
         .run()?;
