@@ -84,6 +84,8 @@ pub(crate) struct Live {
     pub(crate) held_since: Mark,
     /// When it was last remembered where the subscriptions stand.
     pub(crate) remembered_at: Instant,
+    /// What came before events that were left out because it reads too slowly, while it has not been told.
+    pub(crate) left_out_since: Option<Mark>,
     /// Whether to tell when events may be missing.
     pub(crate) wants_gaps: bool,
     /// When to tell what its live tails have gathered, if they have gathered anything.

@@ -1,11 +1,12 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
 mod resume;
+mod slow;
 mod tailing;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use foldhash::quality::FixedState;
@@ -23,7 +24,7 @@ use crate::index::{Index, Subscription};
 use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing};
 use crate::origin::{self, OriginRules};
-use crate::outbox::Outbox;
+use crate::outbox::{Full, Outbox};
 use crate::presence::Presence;
 use crate::project::Project;
 use crate::random::Random;
@@ -62,6 +63,10 @@ struct Seat {
     generation: u32,
     connection: Option<Box<Connection>>,
 }
+
+/// Before a connection is closed because the node stops, a heartbeat asks how far its client has got, which has this long
+/// to answer at most: then another node need not send again what has arrived.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// The node stops: connections are closed over a while.
 #[derive(Debug, Clone, Copy)]
@@ -333,10 +338,12 @@ impl Engine {
     pub fn drain(&mut self, until: Instant, now: Instant) {
         self.leaving = Some(Leaving { until });
         let window = until.saturating_duration_since(now);
+        let grace = (window / 4).min(GRACE);
         for id in self.ids() {
-            let leave_at = now + self.random.part_of(window);
+            let beats_at = now + self.random.part_of(window - grace);
             if let Some(connection) = self.connection_mut(id) {
-                connection.leave_at = Some(leave_at);
+                connection.heartbeat_at = beats_at;
+                connection.leave_at = Some(beats_at + grace);
             }
             self.schedule(id);
         }
@@ -360,6 +367,7 @@ impl Engine {
     /// The next thing to send on a connection.
     pub fn poll_outgoing(&mut self, id: ConnectionId) -> Option<Outgoing> {
         self.catch_up(id);
+        self.tell_of_left_out(id);
         self.connection_mut(id)?.outbox.pop()
     }
 
@@ -450,6 +458,7 @@ impl Engine {
             came_back: Mark::default(),
             held_since: Mark::default(),
             remembered_at: now,
+            left_out_since: None,
             wants_gaps: hello.wants_gaps,
             tails_due: None,
         };
@@ -860,16 +869,8 @@ impl Engine {
         match connection.outbox.push(mark, outgoing, &bounds) {
             Ok(true) => self.effects.push_back(Effect::Wake(id)),
             Ok(false) => {}
-            Err(_) => self.drop_slow(id),
+            Err(Full(outgoing)) => self.push_into_full(id, mark, outgoing),
         }
-    }
-
-    fn drop_slow(&mut self, id: ConnectionId) {
-        self.stats.slow += 1;
-        if let Some(connection) = self.connection_mut(id) {
-            connection.outbox.clear();
-        }
-        self.finish(id, None, Close::Slow);
     }
 
     fn refuse(&mut self, id: ConnectionId, refusal: Refusal) {

@@ -81,6 +81,12 @@ impl Spellings {
 }
 
 impl Event {
+    /// What it is about: its name without the last part, which says what happened (`users.U` of `users.U.update`).
+    pub fn subject(&self) -> Option<&str> {
+        let (subject, _) = self.name.as_deref()?.rsplit_once('.')?;
+        Some(subject)
+    }
+
     /// Whether every connection of the project may see it.
     pub fn is_for_all(&self) -> bool {
         self.roles.iter().any(Role::is_any)

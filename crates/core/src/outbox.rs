@@ -1,7 +1,9 @@
 //! What waits to be sent on one connection: the only queue between an event and a socket, hence the only bound.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
+use crate::id::SubscriptionId;
 use crate::notice::{Notice, Outgoing};
 use crate::replay::Mark;
 
@@ -21,6 +23,19 @@ impl Default for Bounds {
     }
 }
 
+/// What becomes of a client that reads slower than events come, once its outbox is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Slow {
+    /// It is closed with a code to come back, and gets what it missed then.
+    #[default]
+    Close,
+    /// Of events of the same subject the latest is kept; if that makes no room, it is closed.
+    Conflate,
+    /// Events are left out until there is room. A client that asked for gaps is told then; another one gets them should
+    /// it lose its connection and come back.
+    Drop,
+}
+
 /// An outbox that is empty gives its memory back beyond this many places.
 const KEEP_CAPACITY: usize = 8;
 
@@ -32,8 +47,8 @@ pub(crate) struct Outbox {
 }
 
 /// The outbox has no room: the client is too slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Full;
+#[derive(Debug)]
+pub(crate) struct Full(pub(crate) Outgoing);
 
 impl Outbox {
     /// Queues a message of this moment. Whether it is the first, so that the connection has to be woken.
@@ -42,11 +57,39 @@ impl Outbox {
         let over = self.waiting.len() >= bounds.count || self.bytes.saturating_add(size) > bounds.bytes;
         // One message always fits: an event above the bound must not be undeliverable to a client that keeps up.
         if over && !self.waiting.is_empty() {
-            return Err(Full);
+            return Err(Full(outgoing));
         }
         self.bytes += size;
         self.waiting.push_back((mark, outgoing));
         Ok(self.waiting.len() == 1)
+    }
+
+    /// Leaves out events that a later one of the same subject stands for. Whether a quarter of the room is free now: with
+    /// less it would soon be tried again, at the cost of looking through all that waits.
+    pub(crate) fn conflate(&mut self, bounds: &Bounds) -> bool {
+        let mut latest: BTreeMap<Arc<str>, Vec<SubscriptionId>> = BTreeMap::new();
+        let mut kept = VecDeque::with_capacity(self.waiting.len());
+        for (mark, outgoing) in std::mem::take(&mut self.waiting).into_iter().rev() {
+            if let Outgoing::Event(delivery) = &outgoing
+                && let Some(subject) = delivery.event.subject()
+            {
+                let shown = latest.entry(subject.into()).or_default();
+                // A query may have let the earlier event through and the later not: then both are wanted.
+                if delivery.subscriptions.iter().all(|subscription| shown.contains(subscription)) {
+                    self.bytes -= size_of(&outgoing);
+                    continue;
+                }
+                shown.extend(delivery.subscriptions.iter().cloned());
+            }
+            kept.push_front((mark, outgoing));
+        }
+        self.waiting = kept;
+        self.waiting.len() <= bounds.count / 4 * 3 && self.bytes <= bounds.bytes / 4 * 3
+    }
+
+    /// Bytes of event data that wait.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The message that has waited longest.
@@ -62,6 +105,11 @@ impl Outbox {
     /// The earliest moment of which something waits.
     pub(crate) fn earliest(&self) -> Option<Mark> {
         self.waiting.iter().map(|(mark, _)| *mark).min()
+    }
+
+    /// Messages that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
     }
 
     /// Whether nothing waits.
@@ -116,7 +164,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(Mark::default(), pong(), &bounds).unwrap();
         outbox.push(Mark::default(), pong(), &bounds).unwrap();
-        assert_eq!(outbox.push(Mark::default(), pong(), &bounds), Err(Full));
+        assert!(outbox.push(Mark::default(), pong(), &bounds).is_err());
         outbox.pop();
         assert!(outbox.push(Mark::default(), pong(), &bounds).is_ok());
     }

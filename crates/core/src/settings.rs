@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::limit::Rate;
 use crate::origin::OriginSettings;
-use crate::outbox::Bounds;
+use crate::outbox::{Bounds, Slow};
 use crate::query;
 use crate::replay;
 use crate::tail;
@@ -22,6 +22,8 @@ pub struct Settings {
     pub queries: query::Limits,
     /// What may wait to be sent on one connection.
     pub outbox: Bounds,
+    /// What becomes of a client whose outbox is full.
+    pub slow: Slow,
     /// How long finding out who somebody is may take.
     pub open_timeout: Duration,
     /// How often a connection gets a heartbeat, so that no proxy sees silence for longer (nginx closes after 60 s), and
@@ -49,7 +51,8 @@ impl Default for Settings {
             channels: 10_000,
             queries: query::Limits::default(),
             outbox: Bounds::default(),
-            open_timeout: Duration::from_secs(10),
+            slow: Slow::default(),
+            open_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(25),
             held_events: 4_096,
             replay: replay::Bounds::default(),

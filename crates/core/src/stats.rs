@@ -17,6 +17,8 @@ pub struct Stats {
     pub deliveries: u64,
     /// Connections closed because they did not read fast enough.
     pub slow: u64,
+    /// Events left out for clients that did not read fast enough, or for a later one of the same subject.
+    pub left_out: u64,
     /// Times that a client came back and got all that it had missed.
     pub recovered: u64,
     /// Times that a client came back and could not be vouched for.

@@ -251,7 +251,7 @@ fn a_switched_off_api_and_a_foreign_region_are_refused() {
 fn a_look_up_that_is_not_answered_in_time_is_refused() {
     let mut world = world();
     let id = world.open(&[]);
-    world.pass(9);
+    world.pass(59);
     assert!(world.sent(id).is_empty());
     world.pass(2);
     let sent = world.sent(id);
@@ -343,6 +343,89 @@ fn a_client_that_does_not_read_is_closed_and_others_are_not() {
     assert_eq!(received, 10);
     assert_eq!(world.sent(slow), ["close Slow"]);
     assert_eq!(world.engine.stats().slow, 1);
+}
+
+fn slow_world(slow: outbox::Slow) -> World {
+    let bounds = outbox::Bounds { count: 4, bytes: 1_000 };
+    world_with(Settings { outbox: bounds, slow, ..Settings::default() })
+}
+
+/// An update of a document.
+fn update(id: &str, document: &str) -> Event {
+    let name = format!("databases.d.collections.c.documents.{document}.update");
+    Event { name: Some(name.into()), ..event(id, "documents", "any") }
+}
+
+#[test]
+fn of_the_events_that_wait_for_a_slow_client_the_latest_of_each_document_can_be_kept() {
+    let mut world = slow_world(outbox::Slow::Conflate);
+    let id = world.connect(&["documents"], Identity::guest());
+    assert_eq!(world.sent(id), ["connected"]);
+    for number in 0..9 {
+        world.publish(update(&format!("a{number}"), "a"));
+    }
+    world.publish(update("b", "b"));
+    assert_eq!(world.sent(id), ["event a6", "event a7", "event a8", "event b"]);
+    assert_eq!(world.engine.stats().left_out, 6);
+    for number in 0..5 {
+        world.publish(update(&format!("c{number}"), &format!("c{number}")));
+    }
+    assert_eq!(world.sent(id), ["close Slow"], "there is nothing to leave out");
+}
+
+#[test]
+fn an_event_is_kept_for_a_subscription_that_the_later_one_is_not_for() {
+    let mut world = slow_world(outbox::Slow::Conflate);
+    let id = world.connect(&[], Identity::guest());
+    world.engine.receive(id, Ok(subscribe("s", &["documents"])), world.now);
+    world.engine.receive(id, Ok(subscribe("t", &["documents.a"])), world.now);
+    world.sent(id);
+    let both = vec![Channel::new("documents"), Channel::new("documents.a")];
+    world.publish(Event { channels: both, ..update("for s and t", "a") });
+    for number in 0..4 {
+        world.publish(update(&format!("a{number}"), "a"));
+    }
+    assert_eq!(world.engine.stats().left_out, 2);
+    assert_eq!(world.sent(id), ["event for s and t", "event a2", "event a3"]);
+}
+
+#[test]
+fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
+    let mut world = slow_world(outbox::Slow::Drop);
+    let id = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(id, Ok(admission(Identity::guest())), world.now);
+    assert_eq!(world.sent(id), ["connected"]);
+    for number in 0..7 {
+        world.publish(event(&format!("e{number}"), "documents", "any"));
+    }
+    assert_eq!(world.sent(id), ["event e0", "event e1", "event e2", "event e3", "gap"]);
+    assert_eq!(world.engine.stats().left_out, 3);
+    world.publish(event("after", "documents", "any"));
+    assert_eq!(world.sent(id), ["event after"]);
+}
+
+#[test]
+fn when_memory_is_short_those_with_most_waiting_are_closed_first() {
+    let mut world = world();
+    let large = |id: &str, channel: &str| Event {
+        data: Bytes::from(vec![b' '; 100_000]),
+        ..event(id, channel, "any")
+    };
+    let worst = world.connect(&["a", "b"], Identity::guest());
+    let bad = world.connect(&["a"], Identity::guest());
+    let good = world.connect(&["c"], Identity::guest());
+    for id in [worst, bad, good] {
+        world.sent(id);
+    }
+    for (id, channel) in [("1", "a"), ("2", "b")] {
+        world.publish(large(id, channel));
+    }
+    world.publish(event("3", "c", "any"));
+    assert_eq!(world.engine.shed(150_000), 1);
+    assert_eq!(world.sent(worst), ["close Slow"]);
+    assert_eq!(world.engine.shed(u64::MAX), 1);
+    assert_eq!(world.sent(bad), ["close Slow"]);
+    assert_eq!(world.sent(good), ["event 3"], "it has too little waiting to be blamed");
 }
 
 #[test]

@@ -23,7 +23,7 @@ use realtime_core::event::{Event, Holder, Spellings};
 use realtime_core::id::{ConnectionId, SubscriptionId};
 use realtime_core::identity::{Account, Credentials, Identity, Standing};
 use realtime_core::notice::{Notice, Outgoing};
-use realtime_core::outbox;
+use realtime_core::outbox::{self, Slow};
 use realtime_core::project::Project;
 use realtime_core::query::{Filter, Payload};
 use realtime_core::replay::{Bounds, Parked, Place};
@@ -182,11 +182,12 @@ fn name(client: usize, subscription: usize) -> SubscriptionId {
 }
 
 impl World {
-    fn new(bounds: Bounds) -> Self {
+    fn new(bounds: Bounds, slow: Slow) -> Self {
         let settings = Settings {
             replay: bounds,
             messages: None,
             outbox: outbox::Bounds { count: 6, bytes: 1_000_000 },
+            slow,
             heartbeat: Duration::from_secs(3_600),
             ..Settings::default()
         };
@@ -397,9 +398,10 @@ proptest! {
         steps in prop::collection::vec(step(), 1..60),
         events in prop_oneof![Just(1_000usize), 3..10usize],
         last_engines in prop::collection::vec(0..ENGINES, 2),
+        slow in prop_oneof![2 => Just(Slow::Close), 1 => Just(Slow::Drop)],
     ) {
         let bounds = Bounds { window: Duration::from_secs(60), events, ..Bounds::default() };
-        let mut world = World::new(bounds);
+        let mut world = World::new(bounds, slow);
         for step in &steps {
             world.take(step);
         }
@@ -408,6 +410,12 @@ proptest! {
             world.take(&Step::Subscribe { client, subscription });
         }
         for _ in 0..8 {
+            if slow == Slow::Drop {
+                // What was left out comes to whoever comes back.
+                for client in 0..2 {
+                    world.take(&Step::Break { client, loses_unacknowledged: false });
+                }
+            }
             world.take(&Step::Refresh);
             for (client, engine) in last_engines.iter().enumerate() {
                 world.take(&Step::Connect { client, engine: *engine, all: true });

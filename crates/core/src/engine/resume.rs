@@ -46,18 +46,24 @@ impl Engine {
         if live.rechecking {
             told = told.min(live.held_since);
         }
+        if let Some(before) = live.left_out_since {
+            told = told.min(before);
+        }
         Receipt { told, asked }
     }
 
     /// The client has got everything that a receipt was asked for.
     pub fn acknowledge(&mut self, id: ConnectionId, receipt: Receipt, now: Instant) {
-        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
+        let Some(connection) = self.connection_mut(id) else { return };
+        let leaves = connection.leave_at.is_some();
+        let Some(live) = connection.live_mut() else { return };
         // One from before it came back for something says nothing about that.
         if receipt.asked < live.came_back {
             return;
         }
         live.acknowledged = live.acknowledged.max(receipt.told);
-        if now.saturating_duration_since(live.remembered_at) >= REMEMBER_EVERY {
+        // Whoever is about to be sent away comes to another node so soon that the place has to be there before.
+        if leaves || now.saturating_duration_since(live.remembered_at) >= REMEMBER_EVERY {
             live.remembered_at = now;
             self.remember(id);
         }

@@ -1,0 +1,86 @@
+//! Clients that read slower than events come.
+
+use std::cmp::Reverse;
+
+use super::Engine;
+use crate::id::ConnectionId;
+use crate::notice::{Notice, Outgoing};
+use crate::outbox::Slow;
+use crate::refusal::Close;
+use crate::replay::Mark;
+
+/// Whoever has fewer bytes waiting is no reason why memory is short.
+const SHED_FROM: usize = 64 * 1024;
+
+impl Engine {
+    /// The client reads too slowly for this.
+    pub(super) fn push_into_full(&mut self, id: ConnectionId, mark: Mark, outgoing: Outgoing) {
+        let (bounds, slow) = (self.settings.outbox, self.settings.slow);
+        let Some(connection) = self.connection_mut(id) else { return };
+        match (slow, &outgoing) {
+            (Slow::Conflate, _) => {
+                let waited = connection.outbox.len();
+                let has_room = connection.outbox.conflate(&bounds);
+                let left_out = waited - connection.outbox.len();
+                let is_queued = has_room && connection.outbox.push(mark, outgoing, &bounds).is_ok();
+                self.stats.left_out += left_out as u64;
+                if !is_queued {
+                    self.drop_slow(id);
+                }
+            }
+            (Slow::Drop, Outgoing::Event(_)) if connection.live().is_some() => {
+                if let Some(live) = connection.live_mut() {
+                    live.left_out_since.get_or_insert(mark.before());
+                }
+                self.stats.left_out += 1;
+            }
+            (Slow::Close | Slow::Drop, _) => self.drop_slow(id),
+        }
+    }
+
+    /// A client that was told nothing of some events, and has room again, is told that there were some.
+    pub(super) fn tell_of_left_out(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connection_mut(id) else { return };
+        if !connection.outbox.is_empty() {
+            return;
+        }
+        let Some(live) = connection.live_mut() else { return };
+        if live.wants_gaps && live.left_out_since.take().is_some() {
+            self.push(id, Outgoing::Notice(Notice::Gap));
+        }
+    }
+
+    /// Memory is short: closes those that have most waiting for them, to come back, until this many bytes wait no more.
+    /// How many were closed.
+    pub fn shed(&mut self, bytes: u64) -> usize {
+        let waiting =
+            |id: &ConnectionId| self.connection(*id).map_or(0, |connection| connection.outbox.bytes());
+        let mut worst: Vec<(usize, ConnectionId)> = self
+            .ids()
+            .into_iter()
+            .map(|id| (waiting(&id), id))
+            .filter(|(size, _)| *size >= SHED_FROM)
+            .collect();
+        worst.sort_unstable_by_key(|(size, _)| Reverse(*size));
+        let mut freed = 0;
+        let mut closed = 0;
+        for (size, id) in worst {
+            if freed >= bytes {
+                break;
+            }
+            freed += size as u64;
+            closed += 1;
+            self.drop_slow(id);
+        }
+        closed
+    }
+
+    /// Closes it, to come back and get what it missed.
+    pub(super) fn drop_slow(&mut self, id: ConnectionId) {
+        self.stats.slow += 1;
+        if let Some(connection) = self.connection_mut(id) {
+            connection.outbox.clear();
+        }
+        self.finish(id, None, Close::Slow);
+    }
+}
