@@ -17,6 +17,7 @@ use realtime_core::origin::host_of;
 use realtime_core::project::Project;
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::secret::Secret;
+use tokio::sync::Semaphore;
 use tracing::{debug, warn};
 
 use crate::directory::{ApiKey, Directory, DirectoryError};
@@ -43,6 +44,9 @@ pub struct Admission {
     failures: Option<Mutex<Keyed<Network>>>,
     shared: Option<(Arc<dyn SharedCounter>, Rate)>,
     outage: Duration,
+    /// Whoever comes waits for one of these, in the order of coming, so that a wave of clients leaves the directory able
+    /// to answer for those who are there.
+    turns: Semaphore,
 }
 
 /// The pause before a directory that could not answer is asked again; it doubles with each attempt.
@@ -50,6 +54,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// Newcomers at a time, unless said: fewer than a directory answers at once.
+const TURNS: usize = 12;
 /// Connections are counted under the path that they are meant for: any is served, so that nobody could be held to a
 /// limit who may choose it.
 const PATH: &str = "/v1/realtime";
@@ -71,7 +77,14 @@ impl Admission {
             connects: limits.connects.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
             failures: limits.failures.map(|rate| Mutex::new(Keyed::new(rate, MAX_ADDRESSES))),
             shared: None,
+            turns: Semaphore::new(TURNS),
         }
+    }
+
+    /// The same, which asks the directory for this many newcomers at a time, and lets the others wait.
+    pub fn taking_turns(mut self, turns: usize) -> Self {
+        self.turns = Semaphore::new(turns.clamp(1, Semaphore::MAX_PERMITS));
+        self
     }
 
     /// The same with connections counted by all servers together, while the counter answers.
@@ -93,6 +106,8 @@ impl Admission {
             // Guests guess nothing, so others' guesses from the same address are not theirs to pay for.
             self.check_failures(hello.address)?;
         }
+        // Fails only if it is closed, which nobody does.
+        let _turn = self.turns.acquire().await;
         let project = self.project(&hello.project).await?;
         let identified = self.directory.identify(&project, &hello.credentials).await;
         let proves_nothing = match &identified {
@@ -123,6 +138,7 @@ impl Admission {
         credential: &Credential,
     ) -> Result<Option<Identity>, Refusal> {
         self.check_failures(address)?;
+        let _turn = self.turns.acquire().await;
         let project = self.project(project).await?;
         let found = self.directory.authenticate(&project, credential).await;
         let failed = match &found {

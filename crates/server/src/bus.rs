@@ -93,6 +93,19 @@ impl NodeInbox {
         all
     }
 
+    /// Closes the clients with most waiting for them, each shard its part, until this many bytes wait no more. How many
+    /// were closed.
+    pub(crate) async fn shed(&self, bytes: u64) -> usize {
+        let part = bytes.div_ceil(self.shards.len().max(1) as u64);
+        let mut closed = 0;
+        for shard in self.shards.iter() {
+            let (answer, shed) = oneshot::channel();
+            shard.post(Job::Shed(part, answer)).await;
+            closed += shed.await.unwrap_or_default();
+        }
+        closed
+    }
+
     /// Events come in from now on, for the first time.
     pub async fn begin(&self) {
         for shard in self.shards.iter() {

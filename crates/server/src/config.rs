@@ -13,7 +13,7 @@ use hyper::http::HeaderName;
 use realtime_core::id::ProjectId;
 use realtime_core::limit::Rate;
 use realtime_core::origin::OriginSettings;
-use realtime_core::outbox::Bounds;
+use realtime_core::outbox::{Bounds, Slow};
 use realtime_core::query;
 use realtime_core::replay;
 use realtime_core::secret::Secret;
@@ -27,7 +27,7 @@ use crate::admission::AddressLimits;
 use crate::bus::redis;
 use crate::directory::database::DatabaseSettings;
 use crate::http::ingest;
-use crate::{node, telemetry};
+use crate::{node, pressure, telemetry};
 
 /// A server's configuration.
 #[derive(Debug, Clone)]
@@ -60,6 +60,10 @@ pub struct Config {
     pub legacy_channels: bool,
     /// Over how long connections are closed when the server stops.
     pub drain: Duration,
+    /// Newcomers whose identity is looked up at a time.
+    pub openings: usize,
+    /// Memory of the process in bytes beyond which the slowest clients are closed.
+    pub memory: Option<u64>,
     /// The database of an Appwrite installation, if that is where users are; else they are in the data folder.
     pub database: Option<Database>,
     /// Redis, if that is where events come from; else they come from this process.
@@ -83,6 +87,12 @@ pub struct Database {
     pub engine: Engine,
     /// Where it is.
     pub settings: DatabaseSettings,
+}
+
+/// Some connections to the database are left for those who are there already.
+fn openings_beside(database: Option<&Database>) -> usize {
+    let connections = database.map_or(14, |database| database.settings.connections as usize);
+    connections.saturating_sub(2).max(1)
 }
 
 impl Database {
@@ -217,6 +227,11 @@ impl Config {
                 count: read.at_least("limits.outbox_messages", 1)?,
                 bytes: read.at_least("limits.outbox_bytes", 1)?,
             },
+            slow: match read.choice("limits.slow")? {
+                "conflate" => Slow::Conflate,
+                "drop" => Slow::Drop,
+                _ => Slow::Close,
+            },
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
@@ -254,6 +269,15 @@ impl Config {
             max_body: read.number("publish.body_bytes")?,
             legacy_channels: read.switch("publish.legacy_channels")?,
             drain: read.duration("drain")?,
+            openings: match read.text("limits.openings") {
+                "auto" => openings_beside(database.as_ref()),
+                _ => read.at_least("limits.openings", 1)?,
+            },
+            memory: match read.text("limits.memory") {
+                "auto" => pressure::ceiling_of_container(),
+                "off" => None,
+                _ => Some(read.at_least("limits.memory", 1)? as u64),
+            },
             database,
             redis: read.redis()?,
             users: Users {
@@ -300,6 +324,8 @@ impl Config {
             codec: Arc::new(Appwrite { masking: self.masking, queries: self.engine.queries }),
             max_message: self.max_message,
             max_head: self.max_head,
+            openings: self.openings,
+            ceiling: self.memory,
             head_timeout: self.head_timeout,
             publish: ingest::Settings {
                 max_body: self.max_body,

@@ -27,6 +27,7 @@ use self::dev::Dev;
 use self::health::Health;
 use self::ingest::Ingest;
 use self::problem::Problem;
+use crate::pressure::Pressure;
 use crate::shard::{Client, Shard};
 use crate::transport::{self, Body, Entrance};
 
@@ -37,6 +38,9 @@ const EVENTS: &str = "/v1/realtime/events";
 /// What this API is, for machines.
 const OPENAPI: &str = "/v1/realtime/openapi.json";
 
+/// After how many seconds a client that was turned away is to try again.
+const RETRY_WHEN_FULL: u32 = 5;
+
 /// Everything that answers HTTP on a node, shared by its shards.
 #[derive(Debug)]
 pub struct Site {
@@ -44,6 +48,8 @@ pub struct Site {
     pub transports: Arc<transport::Settings>,
     /// Publishing.
     pub ingest: Ingest,
+    /// Whether anybody more may be let in.
+    pub(crate) pressure: Pressure,
     /// Probes.
     pub health: Health,
     /// The page of `realtime dev`, if that is what runs.
@@ -88,6 +94,11 @@ async fn answer(
     site: Arc<Site>,
 ) -> Response<Body> {
     if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
+        if site.pressure.is_full() {
+            let detail = "This server has no memory for more clients at the moment.";
+            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "No room", detail);
+            return problem.retry_after(RETRY_WHEN_FULL).into_response();
+        }
         // On any path, as Appwrite's server does: some proxies rewrite it.
         return transport
             .accept(request, Entrance { shard, address, settings: Arc::clone(&site.transports) });

@@ -15,6 +15,7 @@ mod listener;
 pub mod node;
 pub mod peer;
 pub mod presence;
+mod pressure;
 mod self_test;
 pub mod shard;
 mod statistics;

@@ -22,6 +22,7 @@ use crate::http::ingest::{self, Ingest};
 use crate::http::{self, Site};
 use crate::listener;
 use crate::presence::{Presences, SharedHolds};
+use crate::pressure::Pressure;
 use crate::self_test;
 use crate::shard::{self, Job, ShardInbox, ShardParts};
 use crate::statistics;
@@ -58,6 +59,10 @@ pub struct Settings {
     pub codec: Arc<dyn Codec>,
     /// A client's message in bytes, framing included.
     pub max_message: usize,
+    /// Newcomers whose identity is looked up at a time; the others wait in line.
+    pub openings: usize,
+    /// Memory of the process in bytes beyond which the slowest clients are closed; `None` is without limit.
+    pub ceiling: Option<u64>,
     /// A request's line and headers in bytes.
     pub max_head: usize,
     /// How long a client may take to send them.
@@ -119,9 +124,11 @@ impl Node {
         let whereabouts = Whereabouts::new(settings.engine.replay.window, settings.memory);
         let admission = Arc::new(
             Admission::new(directory, settings.addresses, settings.outage)
-                .counting_with(settings.counter, settings.addresses),
+                .counting_with(settings.counter, settings.addresses)
+                .taking_turns(settings.openings),
         );
         let health = Health::new(Arc::clone(&bus));
+        let pressure = Pressure::default();
         let (stop_accepting, accepting_stopped) = watch::channel(false);
         let site = Arc::new(Site {
             transports: Arc::new(transport::Settings {
@@ -136,6 +143,7 @@ impl Node {
                 Handle::current(),
             ),
             health: health.clone(),
+            pressure: pressure.clone(),
             dev: settings.dev,
             head_timeout: settings.head_timeout,
             max_head: settings.max_head,
@@ -171,6 +179,9 @@ impl Node {
             tokio::spawn(Arc::clone(&presences).run(inbox.clone())),
             tokio::spawn(Arc::clone(&whereabouts).run()),
         ];
+        if let Some(ceiling) = settings.ceiling {
+            sources.push(tokio::spawn(pressure.run(ceiling, inbox.clone())));
+        }
         if settings.statistics {
             sources.push(tokio::spawn(statistics::run(inbox, counted)));
         }

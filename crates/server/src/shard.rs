@@ -1,7 +1,7 @@
 //! One thread, one engine: its effects carried out, and the inbox that other threads post to.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
@@ -18,6 +18,7 @@ use realtime_core::settings::Settings;
 use realtime_core::stats::Stats;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 use tracing::{debug, error, info};
 
 use crate::admission::Admission;
@@ -39,6 +40,8 @@ pub(crate) enum Job {
     Gap,
     /// Tell how many connections each project has.
     Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
+    /// Close those with most waiting until this many bytes wait no more, and tell how many were closed.
+    Shed(u64, oneshot::Sender<usize>),
     /// Close every connection within this time.
     Drain(Duration),
 }
@@ -122,6 +125,8 @@ struct Inner {
     engine: RefCell<Engine>,
     /// By the slot of the connection's id: how to wake the connection's task.
     wakers: RefCell<Vec<Option<Rc<Notify>>>>,
+    /// Look-ups of who somebody is, which nobody needs any more once the client has left.
+    openings: RefCell<HashMap<ConnectionId, AbortHandle>>,
     /// Woken when the engine's next deadline moved forward.
     earlier: Notify,
     sleeping_until: Cell<Option<Instant>>,
@@ -174,6 +179,7 @@ impl Shard {
             number: parts.number,
             engine: RefCell::new(Engine::new(parts.settings, parts.seed)),
             wakers: RefCell::default(),
+            openings: RefCell::default(),
             earlier: Notify::new(),
             sleeping_until: Cell::new(None),
             load,
@@ -219,6 +225,9 @@ impl Shard {
         if let Some(place) = self.0.wakers.borrow_mut().get_mut(id.slot() as usize) {
             *place = None;
         }
+        if let Some(opening) = self.0.openings.borrow_mut().remove(&id) {
+            opening.abort();
+        }
     }
 
     /// Not generic over the step that led here, so that an effect's task may step again without the compiler having to
@@ -247,9 +256,13 @@ impl Shard {
             }
             Effect::Identify { connection, hello } => {
                 let admission = Arc::clone(&self.0.admission);
-                self.look_up(async move { admission.admit(&hello).await }, move |engine, found| {
-                    engine.identified(connection, found, Instant::now());
-                });
+                let shard = self.clone();
+                let opening =
+                    self.look_up(async move { admission.admit(&hello).await }, move |engine, found| {
+                        shard.0.openings.borrow_mut().remove(&connection);
+                        engine.identified(connection, found, Instant::now());
+                    });
+                self.0.openings.borrow_mut().insert(connection, opening);
             }
             Effect::Authenticate { connection, project, address, credential } => {
                 let admission = Arc::clone(&self.0.admission);
@@ -302,21 +315,27 @@ impl Shard {
         Holder { shard: self.0.number, connection }
     }
 
-    /// Runs a look-up in the background and brings its answer back to the engine.
+    /// Runs a look-up in the background and brings its answer back to the engine, unless it is aborted.
     fn look_up<T: Send + 'static>(
         &self,
         look_up: impl Future<Output = Result<T, Refusal>> + Send + 'static,
         answer: impl FnOnce(&mut Engine, Result<T, Refusal>) + 'static,
-    ) {
+    ) -> AbortHandle {
         let task = self.0.background.spawn(look_up);
+        let handle = task.abort_handle();
         let shard = self.clone();
         tokio::task::spawn_local(async move {
-            let found = task.await.unwrap_or_else(|error| {
-                error!(%error, "a look-up failed unexpectedly");
-                Err(Refusal::new(RefusalKind::Internal, "The look-up failed."))
-            });
+            let found = match task.await {
+                Ok(found) => found,
+                Err(error) if error.is_cancelled() => return,
+                Err(error) => {
+                    error!(%error, "a look-up failed unexpectedly");
+                    Err(Refusal::new(RefusalKind::Internal, "The look-up failed."))
+                }
+            };
             shard.step(|engine| answer(engine, found));
         });
+        handle
     }
 
     async fn run(
@@ -361,6 +380,10 @@ impl Shard {
             Job::Count(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.0.engine.borrow().connections());
+            }
+            Job::Shed(bytes, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.step(|engine| engine.shed(bytes)));
             }
             Job::Drain(window) => {
                 let now = Instant::now();

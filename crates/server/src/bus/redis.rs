@@ -27,11 +27,11 @@ const CHANNEL: &str = "realtime";
 /// How long Redis may take to let us in, or to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a silent subscription is asked whether it is still there: a link can die without a word.
-const PING_EVERY: Duration = Duration::from_secs(10);
+const PING_EVERY: Duration = Duration::from_secs(3);
 /// The longest pause before the first attempt to come back; it doubles with each one that fails.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause between two attempts.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// The longest pause between two attempts: within 2 s of its coming back, Redis is to be found again.
+const LONGEST_PAUSE: Duration = Duration::from_millis(1_500);
 
 /// How long somebody who asks something waits for the answer.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,0 +1,127 @@
+//! How near the process is to the memory that it may have, and what is done about it before the kernel does worse.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::bus::NodeInbox;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_millis(250);
+/// Percent of the limit that the process's container or unit sets, unless said: the rest is for what cannot wait.
+const PERCENT_OF_LIMIT: u64 = 90;
+/// Newcomers are turned away from this percentage of the ceiling on.
+const PERCENT_FOR_NEWCOMERS: u64 = 95;
+
+/// Whether there is room for more, shared by everybody who lets clients in.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pressure(Arc<AtomicBool>);
+
+impl Pressure {
+    /// Whether nobody more is to be let in for now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Keeps an eye on the memory of the process for as long as the node lives. Above the ceiling (in bytes), clients
+    /// that have the most waiting for them are closed, to come back and catch up.
+    pub(crate) async fn run(self, ceiling: u64, node: NodeInbox) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let Some(used) = resident() else {
+                warn!("this system does not tell how much memory the process uses; there is no ceiling");
+                return;
+            };
+            let is_full = used >= ceiling / 100 * PERCENT_FOR_NEWCOMERS;
+            if self.0.swap(is_full, Ordering::Relaxed) != is_full {
+                if is_full {
+                    warn!(used, ceiling, "memory is short: newcomers are told to come back later");
+                } else {
+                    info!(used, ceiling, "there is memory for newcomers again");
+                }
+            }
+            if let Some(excess) = used.checked_sub(ceiling).filter(|excess| *excess > 0) {
+                let closed = node.shed(excess).await;
+                if closed > 0 {
+                    warn!(
+                        used,
+                        ceiling, closed, "memory is short: the slowest clients were closed, to come back"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The ceiling that follows from the limit that the container or unit sets, in bytes; `None` without such a limit.
+pub(crate) fn ceiling_of_container() -> Option<u64> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let limit = limit_of(&own, Path::new("/sys/fs/cgroup"))?;
+    Some(limit / 100 * PERCENT_OF_LIMIT)
+}
+
+/// The smallest limit on the way from a process's control group (`/proc/self/cgroup`) up to the root of them all.
+fn limit_of(own: &str, root: &Path) -> Option<u64> {
+    let group = |prefix: &str, under: &str| -> Option<PathBuf> {
+        let path = own.lines().find_map(|line| line.split_once(prefix))?.1;
+        Some(root.join(under).join(path.trim_start_matches('/')))
+    };
+    // Version 2 has one hierarchy, version 1 one for each resource.
+    let second = group("0::", "").map(|path| (path, "memory.max"));
+    let first = group(":memory:", "memory").map(|path| (path, "memory.limit_in_bytes"));
+    let read = |(path, name): (PathBuf, &str)| {
+        let limits = path.ancestors().take_while(|path| path.starts_with(root));
+        limits.filter_map(|path| std::fs::read_to_string(path.join(name)).ok()?.trim().parse().ok()).min()
+    };
+    let limits: [Option<u64>; 2] = [second.and_then(read), first.and_then(read)];
+    // Version 1 says a number near 2^63 for no limit.
+    limits.into_iter().flatten().filter(|limit| *limit < 1 << 60).min()
+}
+
+/// The memory of the process that is not swapped out or shared with nobody, in bytes (`VmRSS`).
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1_024)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_smallest_limit_on_the_way_up_is_the_one_that_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let limit = |own: &str| limit_of(own, folder.path());
+        assert_eq!(limit("0::/a/b\n"), None);
+        write("a/b/memory.max", "max\n");
+        assert_eq!(limit("0::/a/b\n"), None);
+        write("a/memory.max", "1000\n");
+        assert_eq!(limit("0::/a/b\n"), Some(1_000));
+        write("a/b/memory.max", "500\n");
+        assert_eq!(limit("0::/a/b\n"), Some(500));
+        assert_eq!(limit("0::/\n"), None);
+        write("memory/d/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(limit("5:cpu:/d\n4:memory:/d\n"), None);
+        write("memory/d/memory.limit_in_bytes", "700\n");
+        assert_eq!(limit("5:cpu:/d\n4:memory:/d\n"), Some(700));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_process_knows_how_much_memory_it_uses() {
+        assert!(resident().unwrap() > 100_000);
+    }
+}
