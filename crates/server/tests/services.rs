@@ -20,6 +20,8 @@ mod console_tail;
 mod credentials;
 #[path = "services/cutter.rs"]
 mod cutter;
+#[path = "services/faults.rs"]
+mod faults;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]
@@ -30,6 +32,8 @@ mod node;
 mod postgres_server;
 #[path = "services/presence.rs"]
 mod presence;
+#[path = "services/pressure.rs"]
+mod pressure;
 #[path = "services/proxies.rs"]
 mod proxies;
 #[path = "services/publishing.rs"]
@@ -40,6 +44,10 @@ mod redis;
 mod redis_server;
 #[path = "services/resume.rs"]
 mod resume;
+#[path = "services/rolling.rs"]
+mod rolling;
+#[path = "services/storm.rs"]
+mod storm;
 #[path = "services/ten_thousand.rs"]
 mod ten_thousand;
 #[path = "services/world.rs"]

@@ -338,6 +338,22 @@ impl Changeable {
         }
     }
 
+    /// Kills the database; port and data stay.
+    pub(crate) fn kill(&mut self) {
+        match self {
+            Self::Mariadb(server) => server.kill(),
+            Self::Postgres(server) => server.kill(),
+        }
+    }
+
+    /// Starts it again after [`Self::kill`].
+    pub(crate) fn restart(&mut self) {
+        match self {
+            Self::Mariadb(server) => server.restart(),
+            Self::Postgres(server) => server.restart(),
+        }
+    }
+
     /// The environment of a server beside it, and where its Redis is.
     pub(crate) fn environment(&self, redis: &Redis) -> Vec<(&'static str, String)> {
         let (adapter, port, schema, user) = match self {
@@ -382,6 +398,16 @@ impl Live {
 
     pub(crate) fn jwt(&self, claims: &Value) -> String {
         self.world.fixtures.jwt(claims)
+    }
+
+    /// What the server has logged.
+    pub(crate) fn log(&self) -> String {
+        self.world.node.log()
+    }
+
+    /// The most memory that the server has had so far, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        self.world.node.peak_memory()
     }
 
     /// Where the server listens.

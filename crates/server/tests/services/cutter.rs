@@ -11,6 +11,8 @@ pub(crate) struct Cutter {
     target: Arc<Mutex<String>>,
     links: Arc<Mutex<Vec<TcpStream>>>,
     ended: Arc<AtomicBool>,
+    /// Whatever comes disappears, and nobody is told.
+    swallows: Arc<AtomicBool>,
 }
 
 impl Cutter {
@@ -21,6 +23,8 @@ impl Cutter {
         let target = Arc::new(Mutex::new(target.to_owned()));
         let links = Arc::new(Mutex::new(Vec::new()));
         let ended = Arc::new(AtomicBool::new(false));
+        let swallows = Arc::new(AtomicBool::new(false));
+        let hole = Arc::clone(&swallows);
         let (to, kept, over) = (Arc::clone(&target), Arc::clone(&links), Arc::clone(&ended));
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -32,13 +36,17 @@ impl Cutter {
                 if let Ok(server) = TcpStream::connect(target) {
                     let pairs = [(&client, &server), (&server, &client)];
                     for (from, to) in pairs {
-                        pass(from.try_clone().expect("a handle"), to.try_clone().expect("a handle"));
+                        pass(
+                            from.try_clone().expect("a handle"),
+                            to.try_clone().expect("a handle"),
+                            Arc::clone(&hole),
+                        );
                     }
                     kept.lock().expect("nobody panics").extend([client, server]);
                 }
             }
         });
-        Self { address, target, links, ended }
+        Self { address, target, links, ended, swallows }
     }
 
     /// Where clients connect.
@@ -49,6 +57,11 @@ impl Cutter {
     /// Leads elsewhere from the next connection on.
     pub(crate) fn lead_to(&self, target: &str) {
         target.clone_into(&mut self.target.lock().expect("nobody panics"));
+    }
+
+    /// From now on all that comes disappears while the connections stay; or no more.
+    pub(crate) fn swallow(&self, swallows: bool) {
+        self.swallows.store(swallows, Ordering::Relaxed);
     }
 
     /// Ends every connection at once, with what is on its way.
@@ -68,11 +81,14 @@ impl Drop for Cutter {
     }
 }
 
-fn pass(mut from: TcpStream, mut to: TcpStream) {
+fn pass(mut from: TcpStream, mut to: TcpStream, swallows: Arc<AtomicBool>) {
     std::thread::spawn(move || {
         let mut buffer = [0; 4_096];
         while let Ok(count) = from.read(&mut buffer) {
-            if count == 0 || to.write_all(&buffer[..count]).is_err() {
+            if count == 0 {
+                break;
+            }
+            if !swallows.load(Ordering::Relaxed) && to.write_all(&buffer[..count]).is_err() {
                 break;
             }
         }

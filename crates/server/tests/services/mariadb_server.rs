@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::node::PATIENCE;
+use crate::node::{PATIENCE, signal};
 use crate::redis_server::free_port;
 
 /// A running MariaDB.
@@ -68,6 +68,16 @@ impl MariadbServer {
     pub(crate) fn restart(&mut self) {
         self.child = run(self.folder.path(), self.port);
         self.wait_until_it_answers();
+    }
+
+    /// Lets it hang: it takes connections and answers nobody.
+    pub(crate) fn pause(&self) {
+        signal(&self.child, "STOP");
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    pub(crate) fn go_on(&self) {
+        signal(&self.child, "CONT");
     }
 
     fn client(&self) -> Command {

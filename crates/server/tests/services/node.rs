@@ -75,6 +75,34 @@ impl Node {
         &self.address
     }
 
+    /// The most memory that it has had so far, in bytes (`VmHWM`).
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells");
+        let kilobytes: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kilobytes * 1_024
+    }
+
+    /// The processor time that it has used so far. Linux counts it in hundredths of a second (`proc_pid_stat(5)`).
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
+        let (_, fields) = stat.rsplit_once(") ").expect("a name");
+        let ticks = |index: usize| -> u64 {
+            fields.split(' ').nth(index).expect("a field").parse().expect("a number")
+        };
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
+    /// Lets it hang.
+    pub(crate) fn pause(&self) {
+        signal(&self.child, "STOP");
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    pub(crate) fn go_on(&self) {
+        signal(&self.child, "CONT");
+    }
+
     /// Waits until a line of the log says this.
     pub(crate) fn wait_for_log(&self, said: &str) -> Value {
         let deadline = Instant::now() + PATIENCE;
@@ -154,6 +182,12 @@ impl Node {
         let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
         assert!(told.success() && self.child.wait().expect("a child").success());
     }
+}
+
+/// Sends a signal to a child.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
 }
 
 impl Drop for Node {

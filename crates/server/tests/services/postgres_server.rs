@@ -33,8 +33,13 @@ impl PostgresServer {
         let port = free_port();
         let child = run(folder.path(), port);
         let server = Self { child, folder, port };
+        server.wait_until_it_answers();
+        server
+    }
+
+    fn wait_until_it_answers(&self) {
         let deadline = Instant::now() + PATIENCE;
-        while !server
+        while !self
             .client("postgres")
             .args(["-c", "SELECT 1"])
             .output()
@@ -43,7 +48,18 @@ impl PostgresServer {
             assert!(Instant::now() < deadline, "postgres does not answer");
             std::thread::sleep(Duration::from_millis(20));
         }
-        server
+    }
+
+    /// Ends it at once (SIGINT is PostgreSQL's fast shutdown: its children end with it); port and data stay.
+    pub(crate) fn kill(&mut self) {
+        drop(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status());
+        drop(self.child.wait());
+    }
+
+    /// Starts it again after [`Self::kill`].
+    pub(crate) fn restart(&mut self) {
+        self.child = run(self.folder.path(), self.port);
+        self.wait_until_it_answers();
     }
 
     /// The port, for clients.
@@ -87,9 +103,7 @@ impl PostgresServer {
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
-        // SIGINT is PostgreSQL's fast shutdown: its children end with it.
-        drop(Command::new("kill").args(["-INT", &self.child.id().to_string()]).status());
-        drop(self.child.wait());
+        self.kill();
     }
 }
 

@@ -47,6 +47,14 @@ impl Redis {
         ask(self.port, words).expect("it answers")
     }
 
+    /// Sends a command and waits for nothing.
+    pub(crate) fn send(&self, words: &[&[u8]]) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        stream.write_all(&request(words)).expect("it listens");
+        // What was sent is read before the end of the connection.
+        stream.shutdown(std::net::Shutdown::Write).expect("it listens");
+    }
+
     /// Publishes as Appwrite does; how many subscriptions took it.
     pub(crate) fn publish(&self, message: &str) -> usize {
         let answer = self.command(&[b"PUBLISH", b"realtime", message.as_bytes()]);
@@ -81,16 +89,20 @@ fn run(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Child {
 /// One command on a connection of its own. Any answer is one, a refusal included.
 fn ask(port: u16, words: &[&[u8]]) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.write_all(&request(words)).ok()?;
+    let mut answer = [0; 1024];
+    let length = stream.read(&mut answer).ok().filter(|length| *length > 0)?;
+    Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+}
+
+fn request(words: &[&[u8]]) -> Vec<u8> {
     let mut request = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         request.extend(format!("${}\r\n", word.len()).into_bytes());
         request.extend(*word);
         request.extend(b"\r\n");
     }
-    stream.write_all(&request).ok()?;
-    let mut answer = [0; 1024];
-    let length = stream.read(&mut answer).ok().filter(|length| *length > 0)?;
-    Some(String::from_utf8_lossy(&answer[..length]).into_owned())
+    request
 }
 
 /// A port that nobody uses at the moment, and that nobody gets by chance: it is below those that systems hand out, and

@@ -25,7 +25,7 @@ const THREADS: usize = 8;
 const PROMISE: Duration = Duration::from_secs(1);
 
 /// Users `u1` to this, each like alice, with a session of the same secret and a membership of team red.
-fn fill(live: &Live, users: usize) {
+pub(crate) fn fill(live: &Live, users: usize) {
     for (table, like) in
         [("_1_users", "alice"), ("_1_sessions", "s-alice-main"), ("_1_memberships", "m-alice-red")]
     {
@@ -54,12 +54,12 @@ fn fill(live: &Live, users: usize) {
     }
 }
 
-fn user(number: usize) -> String {
+pub(crate) fn user(number: usize) -> String {
     format!("u{}", number + 1)
 }
 
 /// What a session of this user looks like in a header.
-fn session(live: &Live, user: &str) -> String {
+pub(crate) fn session(live: &Live, user: &str) -> String {
     STANDARD.encode(json!({ "id": user, "secret": live.secret_of("alpha/alice/main") }).to_string())
 }
 

@@ -1,0 +1,111 @@
+//! More than the server or its database can take at the moment.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Instant;
+
+use serde_json::json;
+
+use crate::appwrite::Live;
+use crate::node::PATIENCE;
+use crate::world::{World, event};
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never so: {what}");
+    }
+}
+
+#[test]
+fn whoever_leaves_while_waiting_in_line_costs_the_database_nothing() {
+    let live = Live::new(&[
+        ("REALTIME_LIMITS_OPENINGS", "1"),
+        ("REALTIME_DATABASE_TIMEOUT", "25s"),
+        ("REALTIME_CACHE_PROJECTS", "60s"),
+    ]);
+    let cookie = crate::appwrite::cookie("alpha/alice/main");
+    let headers = [("cookie", cookie.as_str())];
+    live.connect_with(&headers).expect("connected");
+    live.server.query("SET GLOBAL log_output = 'TABLE'; SET GLOBAL general_log = ON");
+    let times = |what: &str| live.log().matches(what).count();
+    let (opened, closed) = (times("connection opened"), times("connection closed"));
+    live.server.pause();
+    let mut first = live.connect_with(&headers);
+    wait_until("the first is looked up", || times("connection opened") == opened + 1);
+    let others: Vec<_> = (0..20).map(|_| live.connect_with(&headers)).collect();
+    wait_until("all wait in line", || times("connection opened") == opened + 21);
+    drop(others);
+    wait_until("all but the first have left", || times("connection closed") >= closed + 20);
+    live.server.go_on();
+    assert_eq!(first.expect("connected")["data"]["user"]["$id"], "alice");
+    // Everybody who waits gets a turn before who comes last.
+    live.connect_with(&headers).expect("connected");
+    let looked_up = live.server.query(
+        "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Execute' AND argument LIKE '%`_1_users`%'",
+    );
+    let looked_up: usize = looked_up.lines().nth(1).unwrap().parse().unwrap();
+    assert!((1..=3).contains(&looked_up), "{looked_up} look-ups for two who wanted to know");
+}
+
+#[test]
+fn a_server_without_memory_lets_nobody_in_and_says_when_to_come_back() {
+    let world = World::new(&["--limits-memory", "1"]);
+    let ask = |head: &str| {
+        let mut stream = TcpStream::connect(world.node.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+            .write_all(format!("GET {head}\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+            .unwrap();
+        let mut answer = String::new();
+        // A stream that is let in does not end by itself.
+        let mut part = [0; 4_096];
+        let length = stream.read(&mut part).unwrap();
+        answer.push_str(&String::from_utf8_lossy(&part[..length]));
+        answer
+    };
+    let stream = "/v1/realtime?project=shop&channels[]=files HTTP/1.1\r\nAccept: text/event-stream";
+    wait_until("newcomers are turned away", || ask(stream).starts_with("HTTP/1.1 503"));
+    let refused = ask(stream);
+    assert!(refused.to_lowercase().contains("retry-after: 5"), "{refused}");
+    assert!(ask("/health/live HTTP/1.1").starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn a_client_that_does_not_read_is_closed_before_memory_runs_out_and_others_are_not() {
+    // More may wait than there is memory for.
+    let ceiling = (160 * 1024 * 1024).to_string();
+    let world = World::new(&[
+        "--limits-memory",
+        &ceiling,
+        "--limits-outbox-bytes",
+        "10000000000",
+        "--limits-outbox-messages",
+        "1000000",
+        "--resume-window",
+        "0s",
+    ]);
+    let mut slow = world.connect("websocket", "&channels[]=documents", &[]);
+    let mut quick = world.connect("websocket", "&channels[]=documents", &[]);
+    let mut large = event("any", "large");
+    large["payload"]["text"] = json!("x".repeat(500_000));
+    let batch = json!([large, large, large, large, event("any", "fence")]);
+    let closed = |world: &World| world.node.log().contains("the slowest clients were closed");
+    for _ in 0..1_000 {
+        if closed(&world) {
+            break;
+        }
+        world.must_publish(&batch);
+        assert_eq!(quick.ids_until("fence").len(), 4);
+    }
+    assert!(closed(&world), "2 GB wait for one client");
+    loop {
+        let message = slow.next();
+        if message["type"] != "event" {
+            assert_eq!(message, json!({ "close": 1013 }));
+            break;
+        }
+    }
+    world.must_publish(&json!([event("any", "after"), event("any", "fence")]));
+    assert_eq!(quick.ids_until("fence"), ["after"]);
+}
