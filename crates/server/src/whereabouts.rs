@@ -53,6 +53,8 @@ pub trait SharedMemory: Send + Sync + fmt::Debug {
 /// The places that this node knows of.
 pub(crate) struct Whereabouts {
     keeps: Duration,
+    /// The same for places of requests in the URL.
+    keeps_requests: Duration,
     here: Mutex<Here>,
     shared: Option<Shared>,
 }
@@ -101,8 +103,13 @@ impl fmt::Debug for Whereabouts {
 }
 
 impl Whereabouts {
-    /// Remembers places for as long as events are kept, and a little longer.
-    pub(crate) fn new(window: Duration, memory: Option<Arc<dyn SharedMemory>>) -> Arc<Self> {
+    /// Remembers places for as long as events are kept, and a little longer; those of requests in the URL for a time of
+    /// their own.
+    pub(crate) fn new(
+        window: Duration,
+        keeps_requests: Duration,
+        memory: Option<Arc<dyn SharedMemory>>,
+    ) -> Arc<Self> {
         let shared = memory.map(|memory| {
             let (notes, taken) = mpsc::channel(ON_THEIR_WAY);
             Shared {
@@ -113,7 +120,7 @@ impl Whereabouts {
                 unsaid: watch::Sender::new(0),
             }
         });
-        Arc::new(Self { keeps: window + LONGER, here: Mutex::default(), shared })
+        Arc::new(Self { keeps: window + LONGER, keeps_requests, here: Mutex::default(), shared })
     }
 
     /// Whether others have to be asked.
@@ -127,6 +134,10 @@ impl Whereabouts {
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
+            // Several may have asked for the same: whoever was cut off first has missed most.
+            if key.1.is_of_request() && self.known(&here, &key, now).is_some() {
+                continue;
+            }
             if let Some(shared) = &self.shared {
                 let note = place.clone().map(|Place { position, at }| {
                     let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
@@ -153,10 +164,18 @@ impl Whereabouts {
     pub(crate) fn recall_here(&self, owner: &Owner, ids: &[SubscriptionId]) -> Vec<(SubscriptionId, Parked)> {
         let (here, now) = (self.here(), Instant::now());
         let known = ids.iter().filter_map(|id| {
-            let known = here.places.get(&(owner.clone(), id.clone()))?;
-            (known.written + self.keeps >= now).then(|| (id.clone(), known.parked.clone()))
+            let known = self.known(&here, &(owner.clone(), id.clone()), now)?;
+            Some((id.clone(), known.parked.clone()))
         });
         known.collect()
+    }
+
+    fn known<'a>(&self, here: &'a Here, key: &Key, now: Instant) -> Option<&'a Known> {
+        here.places.get(key).filter(|known| known.written + self.keeps_of(&key.1) >= now)
+    }
+
+    fn keeps_of(&self, id: &SubscriptionId) -> Duration {
+        if id.is_of_request() { self.keeps_requests } else { self.keeps }
     }
 
     /// Where these stood, wherever their client was last.
@@ -173,6 +192,9 @@ impl Whereabouts {
         for (id, (position, taken)) in ids.iter().zip(elsewhere).filter_map(|(id, place)| Some((id, place?)))
         {
             let age = wall.duration_since(taken).unwrap_or_default();
+            if id.is_of_request() && age > self.keeps_requests {
+                continue;
+            }
             let Some(at) = now.checked_sub(age) else { continue };
             // Taken by another clock, so it may be older than it looks.
             let parked = Parked { position, at: at.checked_sub(SKEW).unwrap_or(at) };
