@@ -144,9 +144,13 @@ impl Whereabouts {
                     (position, wall.checked_sub(age).unwrap_or(wall))
                 });
                 let note = (key.clone(), note);
-                // Here it is known all the same; another server will not vouch for it.
+                // Counted first: it may be taken before the next line.
+                shared.unsaid.send_modify(|unsaid| *unsaid += 1);
                 let is_behind = shared.notes.try_send(note).is_err();
-                shared.unsaid.send_modify(|unsaid| *unsaid += usize::from(!is_behind));
+                if is_behind {
+                    shared.unsaid.send_modify(|unsaid| *unsaid -= 1);
+                }
+                // Here it is known all the same; another server will not vouch for it.
                 if is_behind && !shared.is_behind.swap(is_behind, Ordering::Relaxed) {
                     warn!("places of subscriptions come faster than they can be shared");
                 }
