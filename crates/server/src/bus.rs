@@ -15,6 +15,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use realtime_core::event::Event;
 use realtime_core::id::{EventId, ProjectId};
+pub(crate) use realtime_core::whereabouts::SKEW;
 use tokio::sync::oneshot;
 
 use crate::presence::Presences;
@@ -76,9 +77,6 @@ pub struct NodeInbox {
     /// Since when clients may be here.
     started: SystemTime,
 }
-
-/// How far the clocks of two machines may be apart.
-pub(crate) const SKEW: Duration = Duration::from_secs(5);
 
 /// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
 pub(crate) fn drawn_event_id() -> EventId {
