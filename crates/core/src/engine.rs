@@ -1,5 +1,6 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod inspecting;
 mod resume;
 mod slow;
 mod tailing;
@@ -117,6 +118,7 @@ impl Engine {
             outbox: Outbox::default(),
             waiting: VecDeque::new(),
             allowance: Bucket::default(),
+            opened_at: now,
             heartbeat_at,
             leave_at: None,
             goodbye: false,
