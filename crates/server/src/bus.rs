@@ -16,6 +16,7 @@ use realtime_core::event::Event;
 use realtime_core::id::{EventId, ProjectId};
 use tokio::sync::oneshot;
 
+use crate::lookout::Lookout;
 use crate::presence::Presences;
 use crate::shard::{Job, ShardInbox};
 
@@ -67,6 +68,7 @@ pub enum BusError {
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
     presences: Arc<Presences>,
+    lookout: Lookout,
 }
 
 /// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
@@ -76,8 +78,8 @@ pub(crate) fn drawn_event_id() -> EventId {
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>) -> Self {
-        Self { shards, presences }
+    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>, lookout: Lookout) -> Self {
+        Self { shards, presences, lookout }
     }
 
     /// How many connections each project has on this node.
@@ -131,6 +133,7 @@ impl NodeInbox {
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
     pub async fn event(&self, event: Arc<Event>) {
         self.presences.hear(&event);
+        self.lookout.see(&event);
         for shard in self.shards.iter() {
             shard.post(Job::Publish(Arc::clone(&event))).await;
         }
