@@ -22,6 +22,8 @@ mod credentials;
 mod cutter;
 #[path = "services/faults.rs"]
 mod faults;
+#[path = "services/internal.rs"]
+mod internal;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]

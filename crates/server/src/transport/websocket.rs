@@ -73,7 +73,7 @@ async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
     };
     let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
     drop(request);
-    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone());
+    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), WebSocket.name());
     let limit = entrance.settings.max_message;
     // The plain stream spares each read and write a call through a table, and hyper's buffers.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
