@@ -9,6 +9,7 @@ mod ci;
 mod deny;
 mod direction;
 mod fuzz;
+mod instructions;
 mod process;
 mod sdk;
 mod static_binary;
@@ -31,6 +32,8 @@ Usage: cargo xtask <verb>
   deny                      Licences, bans and sources of dependencies (cargo-deny).
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
+  instructions [--update]   Instructions of the core's paths, counted by callgrind, against the committed
+                            figures; --update writes them anew.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
   static [PROFILE] [--features LIST]
                             The static binary of the container image (dist), tried in an empty file
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
             .args(rest.iter().copied())
             .run(),
+        ["instructions"] => instructions::check(&root),
+        ["instructions", "--update"] => instructions::update(&root),
         ["static"] => make_static(&root, "dist", ""),
         ["static", "--features", features] => make_static(&root, "dist", features),
         ["static", profile] => make_static(&root, profile, ""),
