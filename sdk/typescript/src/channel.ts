@@ -108,10 +108,12 @@ export class Channel<Name extends string = string> {
     return this.#only('delete');
   }
 
+  /** Its name. */
   toString(): Name {
     return this.#name;
   }
 
+  /** The same. */
   toJSON(): Name {
     return this.#name;
   }

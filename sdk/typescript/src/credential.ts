@@ -4,6 +4,7 @@ import { RealtimeError } from './error.js';
 
 /** What a client shows to say who it is. It cannot be printed. */
 export class Credential {
+  /** Of an Appwrite session, or a JSON Web Token. */
   readonly kind: 'session' | 'jwt';
   readonly #token: string;
 

@@ -10,7 +10,9 @@ import type { Connection, Realtime } from './realtime.js';
 
 /** How a hook's subscription stands: confirmed by the server, or what it ended with. */
 export interface SubscriptionStatus {
+  /** The server has confirmed it. */
   readonly ready: boolean;
+  /** What it ended with. */
   readonly error: RealtimeError | undefined;
 }
 

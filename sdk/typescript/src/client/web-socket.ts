@@ -6,11 +6,17 @@ import { type Heard, type Link, MAX_MESSAGE } from './link.js';
 
 /** What of the WebSocket interface (WHATWG) is used; the package `ws` has it, too. */
 export interface WebSocketLike {
+  /** It is open. */
   onopen: ((event: never) => void) | null;
+  /** A message has come. */
   onmessage: ((event: never) => void) | null;
+  /** Something is wrong; a close follows. */
   onerror: ((event: never) => void) | null;
+  /** It has ended. */
   onclose: ((event: never) => void) | null;
+  /** Sends a text message. */
   send(text: string): void;
+  /** Begins to close. */
   close(code?: number): void;
 }
 
