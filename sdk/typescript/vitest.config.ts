@@ -10,6 +10,7 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.{ts,tsx}'],
           exclude: ['test/service/**', 'test/package/**'],
+          testTimeout: 30_000,
         },
       },
       {
