@@ -1,7 +1,7 @@
 // What users install: the packed package, in a folder of its own, by every way in.
 
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -136,6 +136,45 @@ test('types are found by every sort of resolution, and are strict', async () => 
     await tsc.catch(({ stdout }) => expect.fail(stdout));
   }
 });
+
+/** What the pages take for granted. */
+const PRELUDE = `
+  import { Appwrite, Channel, Query } from '@realtime-server/client';
+  declare const sdk: Appwrite;
+  declare function refetch(...what: string[]): void;
+  declare function show(what: Todo): void;
+  interface Todo { title: string }
+`;
+
+test.each(['quickstart.md', 'sdk-typescript.md', 'reference/typescript/index.md'])(
+  'the code of %s has the right types',
+  async (page) => {
+    const text = await readFile(join(root, '../../docs', page), 'utf8');
+    const blocks = [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, code = '']) => code);
+    expect(blocks.length).toBeGreaterThan(0);
+    const names = blocks.map(async (code, index) => {
+      // A block that makes a client of its own needs none to be there.
+      const own = /\b(let|const) sdk =/.test(code) ? PRELUDE.replace(/.*declare const sdk.*/, '') : PRELUDE;
+      const head = code.includes('import ') ? '' : own;
+      const name = `page-${page.replaceAll('/', '-')}-${index}.mts`;
+      await write(name, `${head}\n${code}\nexport {};`);
+      return name;
+    });
+    const flags = [
+      '--noEmit',
+      '--strict',
+      '--target',
+      'es2022',
+      '--module',
+      'node16',
+      '--lib',
+      'es2022,dom',
+      '--skipLibCheck',
+    ];
+    const tsc = run(binary('tsc'), [...flags, ...(await Promise.all(names))], { cwd: folder });
+    await tsc.catch(({ stdout }) => expect.fail(stdout));
+  },
+);
 
 test.each(['this server', 'a server that speaks only the dialect of URLs'])(
   'the snippet, as it stands, prints the event of %s in Node.js',
