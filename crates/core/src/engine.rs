@@ -1,5 +1,6 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod request;
 mod resume;
 mod slow;
 mod tailing;
@@ -223,11 +224,22 @@ impl Engine {
 
     /// Something happened: whoever listens and may see it is told, and who is away may come back for it.
     pub fn publish(&mut self, event: &Arc<Event>, now: Instant) {
+        self.publish_late(event, now, now);
+    }
+
+    /// The same for something that happened a while ago, of which nobody here has been told.
+    pub fn publish_late(&mut self, event: &Arc<Event>, at: Instant, now: Instant) {
         self.stats.events += 1;
-        let mark = self.replay.record(event, now);
+        let mark = self.replay.record(event, at);
         self.stats.replay_bytes = self.replay.bytes() as u64;
         self.tell(event, mark);
         self.show_to_tails(event, now);
+    }
+
+    /// Something happened before anybody was here: who was elsewhere then may come back for it, and nobody is told.
+    pub fn record(&mut self, event: &Arc<Event>, at: Instant) {
+        self.replay.record(event, at);
+        self.stats.replay_bytes = self.replay.bytes() as u64;
     }
 
     /// The same for what nobody comes back for: something that this node alone tells, by the clock.
@@ -238,6 +250,12 @@ impl Engine {
     /// Events come in from now on; those of before are not known.
     pub fn begin(&mut self, now: Instant) {
         self.replay.restart(now);
+    }
+
+    /// Events come in from now on, and first those since a moment of the past, by [`Self::record`] and
+    /// [`Self::publish_late`].
+    pub fn begin_from(&mut self, since: Instant) {
+        self.replay.restart_from(since);
     }
 
     /// Events may have been missed until now. Nobody who was away is vouched for any more, and who asked to be told of
@@ -453,6 +471,7 @@ impl Engine {
             rechecking: false,
             presents: Presents::No,
             pending: None,
+            request: None,
             catching_up: None,
             acknowledged: Mark::default(),
             came_back: Mark::default(),
@@ -481,10 +500,14 @@ impl Engine {
         let recovery = since.map(|found| found.map(drop));
         self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile, recovery }));
         self.count_recovery(recovery);
-        if let Some(Ok(_)) = since {
-            let resumed: Vec<SubscriptionId> =
-                self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
-            self.begin_to_catch_up(id, &resumed);
+        match since {
+            Some(Ok(_)) => {
+                let resumed: Vec<SubscriptionId> =
+                    self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
+                self.begin_to_catch_up(id, &resumed);
+            }
+            Some(Err(_)) => {}
+            None => self.note_request(id, &hello.origin),
         }
         self.schedule(id);
         Ok(())
@@ -649,6 +672,9 @@ impl Engine {
         }
         // Its subscriptions are another user's now.
         self.remember(id);
+        if old != self.live(id).and_then(|live| live.identity.user().cloned()) {
+            self.recall_request(id);
+        }
         self.schedule(id);
     }
 
@@ -903,6 +929,7 @@ impl Engine {
             self.forget(id, |_| true);
         } else {
             self.remember(id);
+            self.remember_request(id);
         }
         self.rechecked_apart(id);
         self.leave_user(id);
