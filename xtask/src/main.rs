@@ -16,6 +16,7 @@ mod static_binary;
 mod step;
 mod system;
 mod tidy;
+mod typescript;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ Usage: cargo xtask <verb>
   tidy                      House rules: openings, names, sizes, imports, directions between crates.
   deny                      Licences, bans and sources of dependencies (cargo-deny).
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
+  sdk --typescript          The TypeScript SDK: lints, size, tests, the package, the examples.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
   instructions [--update]   Instructions of the core's paths, counted by callgrind, against the committed
                             figures; --update writes them anew.
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         ["deny"] => deny::check(&root),
         ["sdk"] => sdk::test(&root, sdk::Place::Node),
         ["sdk", "--browser"] => sdk::test(&root, sdk::Place::Browser),
+        ["sdk", "--typescript"] => typescript::test(&root),
         ["bench", rest @ ..] => process::Tool::cargo(&root)
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
             .args(rest.iter().copied())
