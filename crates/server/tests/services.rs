@@ -40,6 +40,8 @@ mod proxies;
 mod publishing;
 #[path = "services/redis.rs"]
 mod redis;
+#[path = "services/redis_many.rs"]
+mod redis_many;
 #[path = "services/redis_server.rs"]
 mod redis_server;
 #[path = "services/resume.rs"]
