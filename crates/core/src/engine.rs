@@ -223,11 +223,22 @@ impl Engine {
 
     /// Something happened: whoever listens and may see it is told, and who is away may come back for it.
     pub fn publish(&mut self, event: &Arc<Event>, now: Instant) {
+        self.publish_late(event, now, now);
+    }
+
+    /// The same for something that happened a while ago, of which nobody here has been told.
+    pub fn publish_late(&mut self, event: &Arc<Event>, at: Instant, now: Instant) {
         self.stats.events += 1;
-        let mark = self.replay.record(event, now);
+        let mark = self.replay.record(event, at);
         self.stats.replay_bytes = self.replay.bytes() as u64;
         self.tell(event, mark);
         self.show_to_tails(event, now);
+    }
+
+    /// Something happened before anybody was here: who was elsewhere then may come back for it, and nobody is told.
+    pub fn record(&mut self, event: &Arc<Event>, at: Instant) {
+        self.replay.record(event, at);
+        self.stats.replay_bytes = self.replay.bytes() as u64;
     }
 
     /// The same for what nobody comes back for: something that this node alone tells, by the clock.
@@ -238,6 +249,12 @@ impl Engine {
     /// Events come in from now on; those of before are not known.
     pub fn begin(&mut self, now: Instant) {
         self.replay.restart(now);
+    }
+
+    /// Events come in from now on, and first those since a moment of the past, by [`Self::record`] and
+    /// [`Self::publish_late`].
+    pub fn begin_from(&mut self, since: Instant) {
+        self.replay.restart_from(since);
     }
 
     /// Events may have been missed until now. Nobody who was away is vouched for any more, and who asked to be told of

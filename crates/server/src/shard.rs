@@ -32,10 +32,16 @@ pub(crate) enum Job {
     Accept(Client),
     /// Deliver this event, and keep it for who is away.
     Publish(Arc<Event>),
+    /// Deliver this event, which happened at this moment, late.
+    PublishLate(Arc<Event>, Instant),
+    /// Keep this event, which happened at this moment, before the node was there, for who is away.
+    Record(Arc<Event>, Instant),
     /// Deliver this event, which is of this node and of this moment.
     Mention(Arc<Event>),
     /// Events come in from now on.
     Begin,
+    /// Events come in from now on, and first those since this moment.
+    BeginFrom(Instant),
     /// Events may have been missed until now.
     Gap,
     /// Tell how many connections each project has.
@@ -374,8 +380,14 @@ impl Shard {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
                 self.step(|engine| engine.publish(&event, Instant::now()));
             }
+            Job::PublishLate(event, at) => {
+                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received late");
+                self.step(|engine| engine.publish_late(&event, at, Instant::now()));
+            }
+            Job::Record(event, at) => self.step(|engine| engine.record(&event, at)),
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
             Job::Begin => self.step(|engine| engine.begin(Instant::now())),
+            Job::BeginFrom(since) => self.step(|engine| engine.begin_from(since)),
             Job::Gap => self.step(|engine| engine.gap(Instant::now())),
             Job::Count(answer) => {
                 // Whoever asked may have gone.

@@ -17,10 +17,12 @@ use realtime_core::replay::{Parked, Place, Position};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
+use crate::bus::{Bus, SKEW};
+
 /// How much longer a place is remembered than events are kept, so that who comes back too late is told so.
 const LONGER: Duration = Duration::from_secs(60);
-/// How far the clocks of two servers may be apart.
-const SKEW: Duration = Duration::from_secs(5);
+/// How long a node may hear nothing before its bus says so.
+const DEAF: Duration = Duration::from_secs(10);
 /// Two notes that are no further apart are taken for one.
 const SAME: Duration = Duration::from_millis(100);
 /// Places remembered here at most; the oldest are forgotten beyond it.
@@ -53,6 +55,7 @@ pub trait SharedMemory: Send + Sync + fmt::Debug {
 /// The places that this node knows of.
 pub(crate) struct Whereabouts {
     keeps: Duration,
+    bus: Arc<dyn Bus>,
     here: Mutex<Here>,
     shared: Option<Shared>,
 }
@@ -102,7 +105,11 @@ impl fmt::Debug for Whereabouts {
 
 impl Whereabouts {
     /// Remembers places for as long as events are kept, and a little longer.
-    pub(crate) fn new(window: Duration, memory: Option<Arc<dyn SharedMemory>>) -> Arc<Self> {
+    pub(crate) fn new(
+        window: Duration,
+        bus: Arc<dyn Bus>,
+        memory: Option<Arc<dyn SharedMemory>>,
+    ) -> Arc<Self> {
         let shared = memory.map(|memory| {
             let (notes, taken) = mpsc::channel(ON_THEIR_WAY);
             Shared {
@@ -113,7 +120,7 @@ impl Whereabouts {
                 unsaid: watch::Sender::new(0),
             }
         });
-        Arc::new(Self { keeps: window + LONGER, here: Mutex::default(), shared })
+        Arc::new(Self { keeps: window + LONGER, bus, here: Mutex::default(), shared })
     }
 
     /// Whether others have to be asked.
@@ -124,12 +131,14 @@ impl Whereabouts {
     /// Remembers or forgets where subscriptions stand.
     pub(crate) fn remember(&self, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
         let (now, wall) = (Instant::now(), SystemTime::now());
+        // Who hears nothing does not know that nothing has happened since an event.
+        let unheard = if self.bus.is_connected() { Duration::ZERO } else { self.keeps };
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
             if let Some(shared) = &self.shared {
                 let note = place.clone().map(|Place { position, at }| {
-                    let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+                    let age = at.map_or(unheard, |at| now.saturating_duration_since(at));
                     (position, wall.checked_sub(age).unwrap_or(wall))
                 });
                 let note = (key.clone(), note);
@@ -174,8 +183,8 @@ impl Whereabouts {
         {
             let age = wall.duration_since(taken).unwrap_or_default();
             let Some(at) = now.checked_sub(age) else { continue };
-            // Taken by another clock, so it may be older than it looks.
-            let parked = Parked { position, at: at.checked_sub(SKEW).unwrap_or(at) };
+            // Taken by another clock, and by a node that may have heard nothing for a while without knowing it.
+            let parked = Parked { position, at: at.checked_sub(SKEW + DEAF).unwrap_or(at) };
             match found.iter_mut().find(|(known, _)| known == id) {
                 // It was somewhere else since; what this node shared itself looks as old as it is here.
                 Some((_, here)) if here.at + SAME < at => *here = parked,
