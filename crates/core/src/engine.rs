@@ -1,5 +1,6 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod request;
 mod resume;
 mod slow;
 mod tailing;
@@ -470,6 +471,7 @@ impl Engine {
             rechecking: false,
             presents: Presents::No,
             pending: None,
+            request: None,
             catching_up: None,
             acknowledged: Mark::default(),
             came_back: Mark::default(),
@@ -498,10 +500,14 @@ impl Engine {
         let recovery = since.map(|found| found.map(drop));
         self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile, recovery }));
         self.count_recovery(recovery);
-        if let Some(Ok(_)) = since {
-            let resumed: Vec<SubscriptionId> =
-                self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
-            self.begin_to_catch_up(id, &resumed);
+        match since {
+            Some(Ok(_)) => {
+                let resumed: Vec<SubscriptionId> =
+                    self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
+                self.begin_to_catch_up(id, &resumed);
+            }
+            Some(Err(_)) => {}
+            None => self.note_request(id, &hello.origin),
         }
         self.schedule(id);
         Ok(())
@@ -666,6 +672,9 @@ impl Engine {
         }
         // Its subscriptions are another user's now.
         self.remember(id);
+        if old != self.live(id).and_then(|live| live.identity.user().cloned()) {
+            self.recall_request(id);
+        }
         self.schedule(id);
     }
 
@@ -920,6 +929,7 @@ impl Engine {
             self.forget(id, |_| true);
         } else {
             self.remember(id);
+            self.remember_request(id);
         }
         self.rechecked_apart(id);
         self.leave_user(id);

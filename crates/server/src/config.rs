@@ -235,6 +235,7 @@ impl Config {
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
+            url_window: read.duration("resume.url_window")?,
             tail: tail::Bounds { rate: read.number::<u32>("tail.rate")?.max(1), ..tail::Bounds::default() },
             origin: OriginSettings {
                 hosts: read.hosts("origin.hosts")?,

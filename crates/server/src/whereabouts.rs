@@ -56,6 +56,8 @@ pub trait SharedMemory: Send + Sync + fmt::Debug {
 pub(crate) struct Whereabouts {
     keeps: Duration,
     bus: Arc<dyn Bus>,
+    /// The same for places of requests in the URL.
+    keeps_requests: Duration,
     here: Mutex<Here>,
     shared: Option<Shared>,
 }
@@ -104,9 +106,11 @@ impl fmt::Debug for Whereabouts {
 }
 
 impl Whereabouts {
-    /// Remembers places for as long as events are kept, and a little longer.
+    /// Remembers places for as long as events are kept, and a little longer; those of requests in the URL for a time of
+    /// their own.
     pub(crate) fn new(
         window: Duration,
+        keeps_requests: Duration,
         bus: Arc<dyn Bus>,
         memory: Option<Arc<dyn SharedMemory>>,
     ) -> Arc<Self> {
@@ -120,7 +124,7 @@ impl Whereabouts {
                 unsaid: watch::Sender::new(0),
             }
         });
-        Arc::new(Self { keeps: window + LONGER, bus, here: Mutex::default(), shared })
+        Arc::new(Self { keeps: window + LONGER, keeps_requests, bus, here: Mutex::default(), shared })
     }
 
     /// Whether others have to be asked.
@@ -136,15 +140,23 @@ impl Whereabouts {
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
+            // Several may have asked for the same: whoever was cut off first has missed most.
+            if key.1.is_of_request() && self.known(&here, &key, now).is_some() {
+                continue;
+            }
             if let Some(shared) = &self.shared {
                 let note = place.clone().map(|Place { position, at }| {
                     let age = at.map_or(unheard, |at| now.saturating_duration_since(at));
                     (position, wall.checked_sub(age).unwrap_or(wall))
                 });
                 let note = (key.clone(), note);
-                // Here it is known all the same; another server will not vouch for it.
+                // Counted first: it may be taken before the next line.
+                shared.unsaid.send_modify(|unsaid| *unsaid += 1);
                 let is_behind = shared.notes.try_send(note).is_err();
-                shared.unsaid.send_modify(|unsaid| *unsaid += usize::from(!is_behind));
+                if is_behind {
+                    shared.unsaid.send_modify(|unsaid| *unsaid -= 1);
+                }
+                // Here it is known all the same; another server will not vouch for it.
                 if is_behind && !shared.is_behind.swap(is_behind, Ordering::Relaxed) {
                     warn!("places of subscriptions come faster than they can be shared");
                 }
@@ -162,10 +174,18 @@ impl Whereabouts {
     pub(crate) fn recall_here(&self, owner: &Owner, ids: &[SubscriptionId]) -> Vec<(SubscriptionId, Parked)> {
         let (here, now) = (self.here(), Instant::now());
         let known = ids.iter().filter_map(|id| {
-            let known = here.places.get(&(owner.clone(), id.clone()))?;
-            (known.written + self.keeps >= now).then(|| (id.clone(), known.parked.clone()))
+            let known = self.known(&here, &(owner.clone(), id.clone()), now)?;
+            Some((id.clone(), known.parked.clone()))
         });
         known.collect()
+    }
+
+    fn known<'a>(&self, here: &'a Here, key: &Key, now: Instant) -> Option<&'a Known> {
+        here.places.get(key).filter(|known| known.written + self.keeps_of(&key.1) >= now)
+    }
+
+    fn keeps_of(&self, id: &SubscriptionId) -> Duration {
+        if id.is_of_request() { self.keeps_requests } else { self.keeps }
     }
 
     /// Where these stood, wherever their client was last.
@@ -182,6 +202,9 @@ impl Whereabouts {
         for (id, (position, taken)) in ids.iter().zip(elsewhere).filter_map(|(id, place)| Some((id, place?)))
         {
             let age = wall.duration_since(taken).unwrap_or_default();
+            if id.is_of_request() && age > self.keeps_requests {
+                continue;
+            }
             let Some(at) = now.checked_sub(age) else { continue };
             // Taken by another clock, and by a node that may have heard nothing for a while without knowing it.
             let parked = Parked { position, at: at.checked_sub(SKEW + DEAF).unwrap_or(at) };

@@ -26,6 +26,8 @@ mod faults;
 mod limits;
 #[path = "services/mariadb_server.rs"]
 mod mariadb_server;
+#[path = "services/neighbour.rs"]
+mod neighbour;
 #[path = "services/node.rs"]
 mod node;
 #[path = "services/postgres_server.rs"]
@@ -48,6 +50,8 @@ mod redis_server;
 mod resume;
 #[path = "services/rolling.rs"]
 mod rolling;
+#[path = "services/soak.rs"]
+mod soak;
 #[path = "services/storm.rs"]
 mod storm;
 #[path = "services/ten_thousand.rs"]

@@ -235,6 +235,13 @@ pub static SETTINGS: &[Setting] = &[
         "How long events are kept for clients that were away; 0s keeps none, and nobody resumes. At least four heartbeats.",
     ),
     setting(
+        "resume.url_window",
+        &["REALTIME_RESUME_URL_WINDOW"],
+        "0s",
+        Kind::Duration,
+        "For how long a signed-in user that asks in the URL for the same channels from the same origin is taken for the client that was cut off, and sent what that one missed. For old SDKs, which cannot say who they were; another window of the same page may be sent events from before it opened. `0s` is never; a few seconds more than the SDK waits before it comes back is enough.",
+    ),
+    setting(
         "resume.events",
         &["REALTIME_RESUME_EVENTS"],
         "50000",
