@@ -509,6 +509,14 @@ impl<'a> Reader<'a> {
                 messages: self.at_least("redis.backlog_messages", 1)?,
                 bytes: self.at_least("redis.backlog_bytes", 1)?,
             },
+            durable: match self.choice("redis.durable")? {
+                "off" => None,
+                durable => Some(redis::Durable {
+                    is_bridged: durable == "bridge",
+                    window: self.duration("resume.window")?,
+                    entries: self.at_least("redis.durable_events", 1)?,
+                }),
+            },
         }))
     }
 

@@ -20,6 +20,8 @@ mod console_tail;
 mod credentials;
 #[path = "services/cutter.rs"]
 mod cutter;
+#[path = "services/durable.rs"]
+mod durable;
 #[path = "services/faults.rs"]
 mod faults;
 #[path = "services/limits.rs"]

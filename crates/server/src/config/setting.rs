@@ -460,6 +460,20 @@ pub static SETTINGS: &[Setting] = &[
         "Whether to speak TLS with `redis.host`, sentinels and clusters. `redis.url` says it for itself.",
     ),
     setting(
+        "redis.durable",
+        &["REALTIME_REDIS_DURABLE"],
+        "off",
+        Kind::Choice(&["off", "stream", "bridge"]),
+        "Whether events are kept in a Redis stream, so that they outlive restarts: `stream` is that alone, `bridge` also puts there what comes over pub/sub, as from Appwrite.",
+    ),
+    setting(
+        "redis.durable_events",
+        &["REALTIME_REDIS_DURABLE_EVENTS"],
+        "200000",
+        Kind::Number,
+        "Events kept in the stream at most, of all projects together. Those older than `resume.window` are dropped, too.",
+    ),
+    setting(
         "redis.backlog_messages",
         &["REALTIME_REDIS_BACKLOG_MESSAGES"],
         "100000",

@@ -101,7 +101,8 @@ impl Backlog {
         }
     }
 
-    fn take(&self) -> Option<Next> {
+    /// Takes what comes next, if it is there.
+    pub(super) fn take(&self) -> Option<Next> {
         let mut waiting = self.waiting();
         if waiting.dropped > 0 {
             return Some(Next::Dropped(std::mem::take(&mut waiting.dropped)));

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::Redis;
+use crate::bus::Bus;
 
 /// How long somebody who asks something waits for the answer.
 const QUERY_TIMEOUT: Duration = Duration::from_millis(500);
@@ -90,7 +91,7 @@ impl Redis {
     }
 
     async fn at_once<T>(&self, asked: impl Future<Output = Result<T, RedisError>>) -> Option<T> {
-        if !self.hears_events() {
+        if !self.is_connected() {
             return None;
         }
         match timeout(QUERY_TIMEOUT, asked).await {
@@ -109,6 +110,11 @@ impl Redis {
         self.give_up_if_over(answer).await
     }
 
+    /// Makes the next one ask on a new connection: after a failover, at the new master.
+    pub(super) async fn forget_commands(&self) {
+        *self.commands.lock().await = None;
+    }
+
     /// The connection for commands, which is made if there is none.
     async fn connection(&self) -> Result<Commands, RedisError> {
         if let Some(held) = &*self.commands.lock().await {
@@ -121,7 +127,7 @@ impl Redis {
     /// Makes the next one ask on a new connection, if this answer says that there is no use in this one.
     async fn give_up_if_over<T>(&self, answer: Result<T, RedisError>) -> Result<T, RedisError> {
         if answer.as_ref().is_err_and(is_over) {
-            *self.commands.lock().await = None;
+            self.forget_commands().await;
         }
         answer
     }

@@ -1,4 +1,4 @@
-//! The time without a subscription, and what has been said of it.
+//! The time without a link to Redis, and what has been said of it.
 
 use std::time::{Duration, Instant};
 
@@ -9,20 +9,37 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts: within 2 s of its coming back, Redis is to be found again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1_500);
 
-/// The time without a subscription.
-#[derive(Debug, Default)]
+/// What was missed while there was no link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Missed {
+    /// Whatever was published meanwhile.
+    Some,
+    /// Nothing: Redis kept it.
+    None,
+    /// What no other node has heard.
+    Unheard,
+}
+
+/// The time without a link, of one kind.
+#[derive(Debug)]
 pub(super) struct Outage {
+    /// What the link brings.
+    what: &'static str,
     since: Option<Instant>,
-    /// The server that events came from before, if ever there was one.
+    /// The server that the last link was with, if ever there was one.
     server: Option<String>,
     attempts: u32,
     told: String,
 }
 
 impl Outage {
-    /// Whether events have come in before.
-    pub(super) fn was_connected(&self) -> bool {
-        self.server.is_some()
+    pub(super) fn new(what: &'static str) -> Self {
+        Self { what, since: None, server: None, attempts: 0, told: String::new() }
+    }
+
+    /// The server that the last link was with, if ever there was one.
+    pub(super) fn server(&self) -> Option<&str> {
+        self.server.as_deref()
     }
 
     /// It goes on: tells of it if there is something new to tell, and says how long to wait.
@@ -31,7 +48,7 @@ impl Outage {
         if self.told == reason {
             debug!(place, reason, attempts = self.attempts, "Redis still cannot be reached");
         } else {
-            error!(place, reason, "cannot receive events from Redis; trying again. {}", advice(reason));
+            error!(place, reason, "cannot receive {}; trying again. {}", self.what, advice(reason));
             reason.clone_into(&mut self.told);
         }
         let longest = FIRST_PAUSE.saturating_mul(1 << self.attempts.min(10)).min(LONGEST_PAUSE);
@@ -40,26 +57,38 @@ impl Outage {
         longest.mul_f64(rand::random_range(0.5..=1.0))
     }
 
-    /// There is a subscription again, at this server.
-    pub(super) fn end(&mut self, place: &str, server: &str) {
-        let missing = self.since.map(|since| since.elapsed()).unwrap_or_default();
-        match &self.server {
-            None => info!(place, server, "receiving events from Redis"),
-            Some(before) if before == server => warn!(
-                place,
-                server,
-                ?missing,
-                "receiving events from Redis again; those published meanwhile are lost"
-            ),
-            Some(before) => warn!(
+    /// There is a link again, with this server.
+    pub(super) fn end(&mut self, place: &str, server: &str, missed: Missed) {
+        let (what, away) = (self.what, self.since.map(|since| since.elapsed()).unwrap_or_default());
+        let (before, other) = match &self.server {
+            None => (None, ""),
+            Some(before) if before == server => (Some(before), ""),
+            Some(before) => (Some(before), ", from another server"),
+        };
+        match (before, missed) {
+            (None, _) => info!(place, server, "receiving {what}"),
+            (Some(before), Missed::Some) => warn!(
                 place,
                 server,
                 before,
-                ?missing,
-                "receiving events from Redis again, from another server; those published meanwhile are lost"
+                missing = ?away,
+                "receiving {what} again{other}; those published meanwhile are lost"
+            ),
+            (Some(before), Missed::None) => {
+                info!(place, server, before, ?away, "receiving {what} again{other}; none is lost");
+            }
+            (Some(before), Missed::Unheard) => info!(
+                place,
+                server,
+                before,
+                ?away,
+                "receiving {what} again{other}; those that no server heard meanwhile are lost"
             ),
         }
-        *self = Self { server: Some(server.to_owned()), ..Self::default() };
+        self.since = None;
+        self.server = Some(server.to_owned());
+        self.attempts = 0;
+        self.told = String::new();
     }
 }
 
@@ -85,7 +114,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound() {
-        let mut outage = Outage::default();
+        let mut outage = Outage::new("events from Redis");
         let pauses: Vec<Duration> = (0..40).map(|_| outage.go_on("redis:6379", "refused")).collect();
         assert!(*pauses.first().unwrap() <= FIRST_PAUSE);
         assert!(pauses.iter().all(|pause| *pause <= LONGEST_PAUSE));

@@ -1,6 +1,7 @@
 //! Where Redis is and how it lets us in, as operators say it.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use realtime_core::secret::Secret;
 use redis::{
@@ -23,6 +24,19 @@ pub struct Settings {
     pub certificates: Option<PathBuf>,
     /// How much may wait while the node is behind.
     pub backlog: Bounds,
+    /// How events outlive their being published, if they do.
+    pub durable: Option<Durable>,
+}
+
+/// How events are kept in a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durable {
+    /// Whether what comes over pub/sub is put there, and what is put there over HTTP is published on pub/sub, too.
+    pub is_bridged: bool,
+    /// For how long somebody may come back for an event.
+    pub window: Duration,
+    /// Events that are kept at most, of all projects together.
+    pub entries: usize,
 }
 
 /// Where Redis is.
@@ -158,6 +172,7 @@ mod tests {
             tls: false,
             certificates: None,
             backlog: Bounds { messages: 1, bytes: 1 },
+            durable: None,
         }
     }
 

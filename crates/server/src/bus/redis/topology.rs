@@ -52,7 +52,17 @@ enum Kind {
     },
 }
 
-/// A subscription to a channel.
+/// What a link is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To hear a channel.
+    Hear,
+    /// To ask for what is under keys with the channel's slot.
+    Read,
+}
+
+/// A link to the server that has a channel.
+#[derive(Clone)]
 pub(super) struct Link {
     connection: MultiplexedConnection,
     /// Where the messages wait.
@@ -61,6 +71,13 @@ pub(super) struct Link {
     pub(super) server: String,
     /// The channel, which is looked up as a key is.
     channel: &'static str,
+}
+
+impl Link {
+    /// The connection, for commands.
+    pub(super) fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
 }
 
 impl fmt::Debug for Topology {
@@ -132,14 +149,24 @@ impl Topology {
 
     /// Subscribes to a channel. All nodes do so at the same server, in a cluster at the one that has the channel's slot,
     /// so that messages come to all of them in the same order.
-    pub(super) async fn link(&self, channel: &'static str) -> Result<Link, RedisError> {
-        self.sign_in(|way| self.link_in_a_way(way, channel).boxed()).await
+    pub(super) async fn subscribe(&self, channel: &'static str) -> Result<Link, RedisError> {
+        self.sign_in(|way| self.link_in_a_way(way, channel, Purpose::Hear).boxed()).await
     }
 
-    async fn link_in_a_way(&self, way: usize, channel: &'static str) -> Result<Link, RedisError> {
+    /// A link of its own to the server that has a channel, for somebody who lets it wait for answers.
+    pub(super) async fn reader(&self, channel: &'static str) -> Result<Link, RedisError> {
+        self.sign_in(|way| self.link_in_a_way(way, channel, Purpose::Read).boxed()).await
+    }
+
+    async fn link_in_a_way(
+        &self,
+        way: usize,
+        channel: &'static str,
+        purpose: Purpose,
+    ) -> Result<Link, RedisError> {
         let mut failed = None;
         for address in self.candidates(way).await? {
-            match self.link_at(address, way, channel).await {
+            match self.link_at(address, way, channel, purpose).await {
                 Ok(link) => return Ok(link),
                 Err(error) if is_refused(&error) => return Err(error),
                 Err(error) => failed = Some(error),
@@ -167,29 +194,35 @@ impl Topology {
         }
     }
 
-    /// Subscribes at a server, or at the one that it sends us on to.
+    /// A link to a server, or to the one that it sends us on to.
     async fn link_at(
         &self,
         mut address: ConnectionAddr,
         way: usize,
         channel: &'static str,
+        purpose: Purpose,
     ) -> Result<Link, RedisError> {
-        let way = self.way(way)?.clone().set_protocol(ProtocolVersion::RESP3);
+        let way = match purpose {
+            Purpose::Hear => self.way(way)?.clone().set_protocol(ProtocolVersion::RESP3),
+            Purpose::Read => self.way(way)?.clone(),
+        };
         let patience = if matches!(self.kind, Kind::Server(_)) { ANSWER_TIMEOUT } else { TRY_TIMEOUT };
         for _ in 0..REDIRECTIONS {
             let backlog = Arc::new(Backlog::new(self.backlog));
-            let pushed = Arc::clone(&backlog);
-            let config = AsyncConnectionConfig::new()
+            let mut config = AsyncConnectionConfig::new()
                 .set_connection_timeout(Some(patience))
-                .set_response_timeout(Some(ANSWER_TIMEOUT))
-                .set_push_sender(move |info| {
+                .set_response_timeout(Some(ANSWER_TIMEOUT));
+            if purpose == Purpose::Hear {
+                let pushed = Arc::clone(&backlog);
+                config = config.set_push_sender(move |info| {
                     pushed.push(info);
                     Ok::<(), ()>(())
                 });
+            }
             let client = self.client(&address, &way)?;
             let connection = client.get_multiplexed_async_connection_with_config(&config).await?;
             let mut link = Link { connection, backlog, server: address.to_string(), channel };
-            match self.subscribe(&mut link).await {
+            match self.begin(&mut link, purpose).await {
                 Ok(()) => return Ok(link),
                 Err(error) => match error.redirect_node().and_then(|(node, _)| split(node)) {
                     Some((host, port)) => address = moved(&address, host, port),
@@ -200,15 +233,19 @@ impl Topology {
         Err(RedisError::from((ErrorKind::Io, "the servers of the cluster do not agree who has the channel")))
     }
 
-    async fn subscribe(&self, link: &mut Link) -> Result<(), RedisError> {
+    async fn begin(&self, link: &mut Link, purpose: Purpose) -> Result<(), RedisError> {
         self.ask_for_a_sign_of_life(link).await?;
-        let subscribe = if self.is_sharded() { "SSUBSCRIBE" } else { "SUBSCRIBE" };
+        let subscribe = match purpose {
+            Purpose::Read => return Ok(()),
+            Purpose::Hear if self.is_sharded() => "SSUBSCRIBE",
+            Purpose::Hear => "SUBSCRIBE",
+        };
         redis::cmd(subscribe).arg(link.channel).query_async::<()>(&mut link.connection).await
     }
 
     /// In a cluster, a server answers this only if it has the channel's slot and sees the cluster whole: one that was
     /// cut off from the others would not hear what is published there.
-    async fn ask_for_a_sign_of_life(&self, link: &mut Link) -> Result<(), RedisError> {
+    pub(super) async fn ask_for_a_sign_of_life(&self, link: &mut Link) -> Result<(), RedisError> {
         let ask = match self.kind {
             Kind::Cluster { .. } => redis::cmd("EXISTS").arg(link.channel).clone(),
             Kind::Server(_) | Kind::Sentinels(_) => redis::cmd("PING"),
