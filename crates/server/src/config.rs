@@ -25,7 +25,7 @@ use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::bus::redis;
-use crate::directory::database::DatabaseSettings;
+use crate::directory::database::{DatabaseSettings, Tls};
 use crate::http::ingest;
 use crate::{node, pressure, telemetry};
 
@@ -235,6 +235,7 @@ impl Config {
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
+            reread: Some(read.duration("users.reread")?).filter(|every| !every.is_zero()),
             tail: tail::Bounds { rate: read.number::<u32>("tail.rate")?.max(1), ..tail::Bounds::default() },
             origin: OriginSettings {
                 hosts: read.hosts("origin.hosts")?,
@@ -469,9 +470,24 @@ impl<'a> Reader<'a> {
             schema: self.text("database.schema").to_owned(),
             user: self.text("database.user").to_owned(),
             password: Some(self.text("database.password")).filter(|text| !text.is_empty()).map(Secret::new),
+            tls: match self.choice("database.tls")? {
+                "off" => Tls::Off,
+                "require" => Tls::Require,
+                "verify" => Tls::Verify,
+                _ => Tls::Prefer,
+            },
+            certificates: Some(self.text("database.certificates"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             connections: connections.try_into().unwrap_or(u32::MAX),
             timeout,
         };
+        #[cfg(feature = "mongodb")]
+        if engine == Engine::Mongodb && matches!(settings.tls, Tls::Require | Tls::Verify) {
+            return Err(
+                self.wrong("database.tls", "`prefer` or `off`: links to MongoDB are not encrypted yet")
+            );
+        }
         Ok(Some(Database { engine, settings }))
     }
 
