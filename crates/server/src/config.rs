@@ -447,6 +447,12 @@ impl<'a> Reader<'a> {
             self.at_least("database.connections", 1)?,
             self.some_time("database.timeout", Duration::from_millis(1))?,
         );
+        let tls = match self.choice("database.tls")? {
+            "off" => Tls::Off,
+            "require" => Tls::Require,
+            "verify" => Tls::Verify,
+            _ => Tls::Prefer,
+        };
         let (host, port) = (self.text("database.host"), self.text("database.port").trim());
         let port: Option<u16> = match port {
             "auto" => None,
@@ -470,12 +476,7 @@ impl<'a> Reader<'a> {
             schema: self.text("database.schema").to_owned(),
             user: self.text("database.user").to_owned(),
             password: Some(self.text("database.password")).filter(|text| !text.is_empty()).map(Secret::new),
-            tls: match self.choice("database.tls")? {
-                "off" => Tls::Off,
-                "require" => Tls::Require,
-                "verify" => Tls::Verify,
-                _ => Tls::Prefer,
-            },
+            tls,
             certificates: Some(self.text("database.certificates"))
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
