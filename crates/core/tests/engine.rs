@@ -409,6 +409,26 @@ fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
 }
 
 #[test]
+fn what_was_before_a_node_is_for_who_comes_back_and_what_comes_late_is_for_everybody() {
+    let mut world = World { engine: Engine::new(Settings::default(), 42), now: Instant::now() };
+    let ago = |world: &World, seconds| world.now.checked_sub(Duration::from_secs(seconds)).unwrap();
+    let id = world.connect(&["documents"], Identity::guest());
+    world.engine.begin_from(ago(&world, 60));
+    for (event_id, seconds) in [("e1", 50), ("e2", 40)] {
+        let past = Arc::new(event(event_id, "documents", "any"));
+        world.engine.record(&past, ago(&world, seconds));
+    }
+    assert_eq!(world.sent(id), ["connected"]);
+    let late = Arc::new(event("e3", "documents", "any"));
+    world.engine.publish_late(&late, ago(&world, 1), world.now);
+    assert_eq!(world.sent(id), ["event e3"]);
+    let back = Hello { since: Some("e1".into()), ..hello(&["documents"]) };
+    let back = world.engine.open(back, world.now);
+    world.engine.identified(back, Ok(admission(Identity::guest())), world.now);
+    assert_eq!(world.sent(back), ["connected", "event e2", "event e3"]);
+}
+
+#[test]
 fn when_memory_is_short_those_with_most_waiting_are_closed_first() {
     let mut world = world();
     let large = |id: &str, channel: &str| Event {
