@@ -31,6 +31,8 @@ Usage: cargo xtask <verb>
   deny                      Licences, bans and sources of dependencies (cargo-deny).
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
+  sim [--seed N] [--seconds N]
+                            Many nodes, clients and faults in virtual time, seed after seed; `sim --help` has more.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
   static [PROFILE] [--features LIST]
                             The static binary of the container image (dist), tried in an empty file
@@ -55,6 +57,10 @@ fn main() -> ExitCode {
         ["sdk", "--browser"] => sdk::test(&root, sdk::Place::Browser),
         ["bench", rest @ ..] => process::Tool::cargo(&root)
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
+            .args(rest.iter().copied())
+            .run(),
+        ["sim", rest @ ..] => process::Tool::cargo(&root)
+            .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-sim", "--"])
             .args(rest.iter().copied())
             .run(),
         ["static"] => make_static(&root, "dist", ""),
