@@ -10,7 +10,7 @@ use crate::model::{Heard, LinkId, Model, NodeId, Number, Seen, Told};
 /// Codes after which a client comes back (RFC 6455 §7.4.1: going away, service restart, try again later).
 const COME_BACK: [u16; 3] = [1001, 1012, 1013];
 /// Whoever is gone this long before it comes back finds that the memory knows where it stood.
-const SETTLED: Duration = Duration::from_millis(1_500);
+const SETTLED: Duration = Duration::from_millis(600);
 /// What has been in order for this long has left no traces.
 const CALM: Duration = Duration::from_secs(6);
 /// The last words of a node take this much longer at most.
@@ -49,7 +49,7 @@ struct Away {
 }
 
 impl Drained {
-    /// Whether nothing but drains has happened for a while to this client and all nodes.
+    /// Whether nothing but drains has happened for a while to this client and to the engine behind its link.
     fn is_calm(link: LinkId, since: Instant, truth: &Model) -> bool {
         let Some(visit) = truth.visits.get(link) else { return false };
         let since = since.checked_sub(CALM).unwrap_or(since);
@@ -57,13 +57,14 @@ impl Drained {
         let is_whole = own.clone().all(|other| {
             other.cut_at.is_none_or(|at| at < since) && other.stalled_until.is_none_or(|until| until < since)
         });
-        let gaps = truth.feeds.values().flat_map(|feed| feed.gaps.iter());
+        let feed = truth.feeds.get(&visit.shard);
+        let mut gaps = feed.into_iter().flat_map(|feed| feed.gaps.iter());
         let plain =
             truth.setting.clients.get(visit.client).is_some_and(|plan| plan.pace.is_zero() && plan.answers);
         is_whole
             && plain
             && truth.trouble_until.is_none_or(|until| until < since)
-            && gaps.clone().all(|(_, at)| *at < since)
+            && gaps.all(|(_, at)| *at < since)
     }
 
     fn closed(&mut self, link: LinkId, code: u16, truth: &Model) -> Result<(), String> {
