@@ -122,9 +122,9 @@ impl Feed {
         self.first.get(&event).copied()
     }
 
-    /// When it was given an event.
+    /// When it was given an event, the last time if it came more than once.
     pub fn taken_at(&self, event: Number) -> Option<Instant> {
-        self.takes.get(self.place(event)?).map(|(_, at)| *at)
+        self.takes.iter().rev().find(|(taken, _)| *taken == event).map(|(_, at)| *at)
     }
 }
 

@@ -269,6 +269,7 @@ impl Plan {
         spread(&mut random, pace, calm_at, |random, at| {
             actions.extend(trouble(random, theme, &setting).map(|action| (at, action)));
         });
+        follow_grants(&mut random, &mut actions);
         actions.sort_by_key(|(at, _)| *at);
         if theme == Theme::Rolling {
             roll(&mut random, &setting, calm_at, &mut actions);
@@ -291,6 +292,32 @@ fn spread(random: &mut Random, pace: Duration, until: Duration, mut act: impl Fn
         act(random, at);
         at += random.millis(0, 2 * pace.as_millis() as u64);
     }
+}
+
+/// Lets events for a role come soon after somebody has gained or lost it, while it is read again.
+fn follow_grants(random: &mut Random, actions: &mut Vec<(Duration, Action)>) {
+    let mut followers = Vec::new();
+    for (at, action) in actions.iter() {
+        let Action::Grant { project, role, told_after, .. } = *action else { continue };
+        for _ in 0..random.below(4) {
+            let Some(Action::Publish { channel, number, document, filling, .. }) = publish(random, 1) else {
+                continue;
+            };
+            let audience = Audience::Granted(role);
+            let event = Action::Publish {
+                project,
+                channel,
+                audience,
+                number,
+                document,
+                filling,
+                count: 1,
+                copies: 1,
+            };
+            followers.push((*at + told_after + random.millis(0, 150), event));
+        }
+    }
+    actions.extend(followers);
 }
 
 /// Each place in turn.
