@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{self, Tool};
 use crate::sdk::{self, Place};
 use crate::step::Step;
-use crate::{deny, direction, fuzz, system, tidy};
+use crate::{console, deny, direction, fuzz, system, tidy};
 
 /// What is not built unless it is asked for.
 const MONGODB: &str = "realtime-server/mongodb";
@@ -63,6 +63,7 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
         steps.extend([
             step("official SDKs in Node.js", |root| sdk::test(root, Place::Node)),
             step("official SDK and dev page in Chromium", |root| sdk::test(root, Place::Browser)),
+            step("web console in Chromium", console::test),
         ]);
     }
     steps

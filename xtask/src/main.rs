@@ -6,6 +6,7 @@
 )]
 
 mod ci;
+mod console;
 mod deny;
 mod direction;
 mod fuzz;
@@ -30,6 +31,8 @@ Usage: cargo xtask <verb>
   tidy                      House rules: openings, names, sizes, imports, directions between crates.
   deny                      Licences, bans and sources of dependencies (cargo-deny).
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
+  console [--build]         The web console: types, freshness of what is embedded, every page in Chromium;
+                            or builds what is embedded.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
   static [PROFILE] [--features LIST]
@@ -53,6 +56,8 @@ fn main() -> ExitCode {
         ["deny"] => deny::check(&root),
         ["sdk"] => sdk::test(&root, sdk::Place::Node),
         ["sdk", "--browser"] => sdk::test(&root, sdk::Place::Browser),
+        ["console"] => console::test(&root),
+        ["console", "--build"] => console::make(&root),
         ["bench", rest @ ..] => process::Tool::cargo(&root)
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
             .args(rest.iter().copied())

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Folders that tools fill.
-const GENERATED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
+const GENERATED: &[&str] = &["target", "node_modules", "corpus", "artifacts", "dist"];
 /// Files that people write.
 const WRITTEN: &[&str] = &["rs", "toml", "md", "txt", "js", "mjs", "css", "html", "sh", "sql", "yml"];
 
