@@ -37,8 +37,9 @@ pub(crate) fn chromium(root: &Path) -> Result<String, String> {
 }
 
 /// The services that tests start for themselves, each with the program that is looked for and its package.
-const SERVICES: [(&str, &str); 7] = [
+const SERVICES: [(&str, &str); 8] = [
     ("redis-server", "redis-server"),
+    ("nats-server", "nats-server"),
     ("openssl", "openssl"),
     ("mariadbd", "mariadb-server"),
     ("postgres", "postgresql"),

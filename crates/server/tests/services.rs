@@ -26,6 +26,10 @@ mod faults;
 mod limits;
 #[path = "services/mariadb_server.rs"]
 mod mariadb_server;
+#[path = "services/nats.rs"]
+mod nats;
+#[path = "services/nats_server.rs"]
+mod nats_server;
 #[path = "services/node.rs"]
 mod node;
 #[path = "services/postgres_server.rs"]
