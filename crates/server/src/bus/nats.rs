@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use realtime_core::secret::Secret;
 use realtime_protocol::appwrite::envelope;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, trace, warn};
 
 use self::kept::Reached;
@@ -27,6 +27,11 @@ use super::{Bus, BusError, BusFuture, NodeInbox};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two attempts: within 2 s of its coming back, NATS is to be found again.
 const LONGEST_PAUSE: Duration = Duration::from_millis(1_500);
+
+/// How long events wait for the bucket of places.
+const PLACES_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often it is looked for again.
+const PLACES_AGAIN: Duration = Duration::from_secs(10);
 
 /// Where NATS is, how it lets us in, and what is asked of it.
 #[derive(Debug, Clone)]
@@ -154,18 +159,30 @@ impl Nats {
             Err(reason) => return reason,
         };
         let link = Arc::new(link);
-        if !self.settings.window.is_zero() {
-            self.open_places(&link).await;
-        }
+        let _ = timeout(PLACES_TIMEOUT, self.open_places(&link)).await;
         outage.place = link.place();
         *self.link.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&link));
-        let ended = match &self.settings.durable {
-            Some(durable) => self.follow(&link, &mut doorbell, durable, node, outage, reached).await,
-            None => self.hear(&link, &mut doorbell, node, outage).await,
+        let listening = async {
+            match &self.settings.durable {
+                Some(durable) => self.follow(&link, &mut doorbell, durable, node, outage, reached).await,
+                None => self.hear(&link, &mut doorbell, node, outage).await,
+            }
+        };
+        let ended = tokio::select! {
+            ended = listening => ended,
+            never = self.go_on_opening_places(&link) => match never {},
         };
         *self.link.lock().unwrap_or_else(PoisonError::into_inner) = None;
         let Err(reason) = ended;
         reason
+    }
+
+    /// JetStream of a cluster may be back later than NATS.
+    async fn go_on_opening_places(&self, link: &Link) -> Infallible {
+        loop {
+            sleep(PLACES_AGAIN).await;
+            self.open_places(link).await;
+        }
     }
 
     /// Posts what comes on the subject.

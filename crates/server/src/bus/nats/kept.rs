@@ -140,9 +140,13 @@ impl Nats {
             }
             Start::Next(_) => {}
         }
-        // Whatever is read belongs to this stream.
-        let sequence = next.unwrap_or(1).saturating_sub(1);
-        let reached = reached.insert(Reached { created: kept.created, sequence });
+        if !is_past {
+            // Nothing was there to be read, so that whatever comes is the next.
+            next.get_or_insert(kept.last + 1);
+        }
+        if let Some(next) = next {
+            *reached = Some(Reached { created: kept.created, sequence: next.saturating_sub(1) });
+        }
         let mut behind = 0_u64;
         loop {
             if !is_past && !self.connected.swap(true, Ordering::Relaxed) {
@@ -172,7 +176,7 @@ impl Nats {
             } else {
                 take(&message.payload, node).await;
             }
-            reached.sequence = info.stream_sequence;
+            *reached = Some(Reached { created: kept.created, sequence: info.stream_sequence });
             next = Some(info.stream_sequence + 1);
         }
     }
@@ -223,6 +227,9 @@ impl Nats {
 
     /// Finds or makes the bucket of places; says once what follows if there can be none.
     pub(super) async fn open_places(&self, link: &Link) {
+        if self.settings.window.is_zero() || link.places.get().is_some() {
+            return;
+        }
         let bucket =
             format!("{}_places", self.settings.subject.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
         let config = kv::Config {
