@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     /// Said while a look-up is under way; handled in order once it is answered.
     pub(crate) waiting: VecDeque<Result<Command, Malformed>>,
     pub(crate) allowance: Bucket,
+    /// When the client came.
+    pub(crate) opened_at: Instant,
     /// When to send a heartbeat.
     pub(crate) heartbeat_at: Instant,
     /// When the engine is to end the connection because the node stops.
@@ -74,6 +76,8 @@ pub(crate) struct Live {
     pub(crate) presents: Presents,
     /// A subscribe command, while it is looked up where its subscriptions stood.
     pub(crate) pending: Option<Box<Pending>>,
+    /// What its client is known by when it comes back and names no subscriptions of its own.
+    pub(crate) request: Option<SubscriptionId>,
     /// While the client gets what it missed: everything it is sent comes from the log, not from what happens.
     pub(crate) catching_up: Option<Box<CatchUp>>,
     /// What the client is known to have got.
@@ -107,6 +111,8 @@ pub(crate) struct Pending {
 pub(crate) struct CatchUp {
     /// Everything up to here was looked at.
     pub(crate) cursor: Mark,
+    /// Whether it is being looked up where the client stood: until then nothing is sent.
+    pub(crate) waits: bool,
     /// Events that it got out of turn, with the subscriptions that they were for.
     met: SmallVec<[(Mark, SmallVec<[SubscriptionId; 1]>); 1]>,
     /// Subscriptions that had got everything up to a place when others came back for what is before it.
@@ -116,7 +122,7 @@ pub(crate) struct CatchUp {
 impl CatchUp {
     /// Nothing is missed but what happens after this.
     pub(crate) fn at(cursor: Mark) -> Self {
-        Self { cursor, met: SmallVec::new(), ahead: Vec::new() }
+        Self { cursor, waits: false, met: SmallVec::new(), ahead: Vec::new() }
     }
 
     /// A subscription has got everything up to here.
@@ -192,7 +198,10 @@ impl Connection {
         match &self.state {
             State::Opening(_) => true,
             State::Live(live) => {
-                live.authenticating.is_some() || live.presents == Presents::Asked || live.pending.is_some()
+                live.authenticating.is_some()
+                    || live.presents == Presents::Asked
+                    || live.pending.is_some()
+                    || live.catching_up.as_ref().is_some_and(|catching_up| catching_up.waits)
             }
             State::Closing => false,
         }

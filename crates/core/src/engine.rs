@@ -1,5 +1,8 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod inspecting;
+mod presenting;
+mod request;
 mod resume;
 mod slow;
 mod tailing;
@@ -8,7 +11,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
@@ -25,7 +27,6 @@ use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing};
 use crate::origin::{self, OriginRules};
 use crate::outbox::{Full, Outbox};
-use crate::presence::Presence;
 use crate::project::Project;
 use crate::random::Random;
 use crate::recheck::{Changes, Held, Recheck, Withheld};
@@ -117,6 +118,7 @@ impl Engine {
             outbox: Outbox::default(),
             waiting: VecDeque::new(),
             allowance: Bucket::default(),
+            opened_at: now,
             heartbeat_at,
             leave_at: None,
             goodbye: false,
@@ -203,21 +205,6 @@ impl Engine {
             Err(refusal) => self.push(id, Outgoing::Notice(Notice::Refused(refusal))),
         }
         self.changes.end(asked_at);
-        self.handle_waiting(id);
-    }
-
-    /// The presence of an [`Effect::Present`] was written, and is this (a JSON object) now.
-    pub fn presented(&mut self, id: ConnectionId, written: Result<Bytes, Refusal>) {
-        match self.connection_mut(id).and_then(Connection::live_mut) {
-            Some(live) => live.presents = Presents::Yes,
-            None => {
-                // It left before others were let know of it.
-                self.effects.push_back(Effect::Absent { connection: id });
-                return;
-            }
-        }
-        let notice = written.map_or_else(Notice::Refused, Notice::Presented);
-        self.push(id, Outgoing::Notice(notice));
         self.handle_waiting(id);
     }
 
@@ -470,6 +457,7 @@ impl Engine {
             rechecking: false,
             presents: Presents::No,
             pending: None,
+            request: None,
             catching_up: None,
             acknowledged: Mark::default(),
             came_back: Mark::default(),
@@ -498,10 +486,14 @@ impl Engine {
         let recovery = since.map(|found| found.map(drop));
         self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile, recovery }));
         self.count_recovery(recovery);
-        if let Some(Ok(_)) = since {
-            let resumed: Vec<SubscriptionId> =
-                self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
-            self.begin_to_catch_up(id, &resumed);
+        match since {
+            Some(Ok(_)) => {
+                let resumed: Vec<SubscriptionId> =
+                    self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
+                self.begin_to_catch_up(id, &resumed);
+            }
+            Some(Err(_)) => {}
+            None => self.note_request(id, &hello.origin),
         }
         self.schedule(id);
         Ok(())
@@ -605,29 +597,6 @@ impl Engine {
         self.push(id, Outgoing::Notice(notice));
     }
 
-    /// Has a user's presence written, if it may have one with these grants.
-    fn present(&mut self, id: ConnectionId, presence: Presence) -> Result<(), Refusal> {
-        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return Ok(()) };
-        if live.project.is_console() {
-            return Err(Refusal::policy("Presence requires a project context."));
-        }
-        // A user in admin mode is the console's, so the project has no presence of it.
-        let Some(user) = live.identity.user().filter(|_| !live.identity.admin).cloned() else {
-            return Err(Refusal::new(RefusalKind::Unauthorized, "User must be authorized"));
-        };
-        let roles = live.identity.roles();
-        let is_held = |role: &Role| role.is_any() || roles.contains(role);
-        if presence.grants.iter().flatten().any(|grant| !is_held(&grant.role)) {
-            let held: Vec<&str> = roles.iter().map(Role::as_str).collect();
-            let text = format!("Permissions must be one of: (any, {})", held.join(", "));
-            return Err(Refusal::new(RefusalKind::Unauthorized, text));
-        }
-        live.presents = Presents::Asked;
-        let (project, claimed) = (live.project.clone(), live.identity.claimed);
-        self.effects.push_back(Effect::Present { connection: id, project, user, claimed, presence });
-        Ok(())
-    }
-
     /// The connection is somebody else from now on, by what was read at this count of role changes; its subscriptions
     /// follow.
     fn become_identity(&mut self, id: ConnectionId, identity: Identity, asked_at: u64, now: Instant) {
@@ -666,6 +635,9 @@ impl Engine {
         }
         // Its subscriptions are another user's now.
         self.remember(id);
+        if old != self.live(id).and_then(|live| live.identity.user().cloned()) {
+            self.recall_request(id);
+        }
         self.schedule(id);
     }
 
@@ -920,6 +892,7 @@ impl Engine {
             self.forget(id, |_| true);
         } else {
             self.remember(id);
+            self.remember_request(id);
         }
         self.rechecked_apart(id);
         self.leave_user(id);

@@ -33,6 +33,9 @@ pub struct Settings {
     pub held_events: usize,
     /// What is kept for clients that were away.
     pub replay: replay::Bounds,
+    /// For how long a user that asks in the URL for the same as somebody who was cut off is taken for it. Zero is never:
+    /// a second window of the same page would be sent what the first one missed.
+    pub url_window: Duration,
     /// What live tails are told.
     pub tail: tail::Bounds,
     /// Hosts and schemes that are allowed for every project.
@@ -56,6 +59,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(25),
             held_events: 4_096,
             replay: replay::Bounds::default(),
+            url_window: Duration::ZERO,
             tail: tail::Bounds::default(),
             origin: OriginSettings::default(),
             check_console_origin: true,

@@ -22,6 +22,8 @@ mod credentials;
 mod cutter;
 #[path = "services/faults.rs"]
 mod faults;
+#[path = "services/internal.rs"]
+mod internal;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]
@@ -30,6 +32,8 @@ mod mariadb_server;
 mod nats;
 #[path = "services/nats_server.rs"]
 mod nats_server;
+#[path = "services/neighbour.rs"]
+mod neighbour;
 #[path = "services/node.rs"]
 mod node;
 #[path = "services/postgres_server.rs"]
@@ -50,6 +54,8 @@ mod redis_server;
 mod resume;
 #[path = "services/rolling.rs"]
 mod rolling;
+#[path = "services/soak.rs"]
+mod soak;
 #[path = "services/storm.rs"]
 mod storm;
 #[path = "services/ten_thousand.rs"]

@@ -67,6 +67,20 @@ pub static SETTINGS: &[Setting] = &[
         "Address and port to listen on. Port 0 is any free one. The variable PORT sets the port alone, on all addresses.",
     ),
     setting(
+        "internal.listen",
+        &["REALTIME_INTERNAL_LISTEN"],
+        "off",
+        Kind::Text,
+        "Address and port of the console and the metrics, for operators; `off` is without. Without `internal.key` it must be one of this machine alone. `realtime dev` chooses one if none is said.",
+    ),
+    setting(
+        "internal.key",
+        &["REALTIME_INTERNAL_KEY"],
+        "",
+        Kind::Secret,
+        "What operators show to use the console's API and to read the metrics, as `Authorization: Bearer KEY`; at least 16 characters.",
+    ),
+    setting(
         "data_dir",
         &["REALTIME_DATA_DIR"],
         ".realtime",
@@ -233,6 +247,13 @@ pub static SETTINGS: &[Setting] = &[
         "2m",
         Kind::Duration,
         "How long events are kept for clients that were away; 0s keeps none, and nobody resumes. At least four heartbeats.",
+    ),
+    setting(
+        "resume.url_window",
+        &["REALTIME_RESUME_URL_WINDOW"],
+        "0s",
+        Kind::Duration,
+        "For how long a signed-in user that asks in the URL for the same channels from the same origin is taken for the client that was cut off, and sent what that one missed. For old SDKs, which cannot say who they were; another window of the same page may be sent events from before it opened. `0s` is never; a few seconds more than the SDK waits before it comes back is enough.",
     ),
     setting(
         "resume.events",

@@ -55,6 +55,11 @@ impl Redis {
         stream.shutdown(std::net::Shutdown::Write).expect("it listens");
     }
 
+    /// A connection to publish much on.
+    pub(crate) fn publisher(&self) -> Publisher {
+        Publisher(TcpStream::connect(("127.0.0.1", self.port)).expect("it listens"))
+    }
+
     /// Publishes as Appwrite does; how many subscriptions took it.
     pub(crate) fn publish(&self, message: &str) -> usize {
         let answer = self.command(&[b"PUBLISH", b"realtime", message.as_bytes()]);
@@ -65,6 +70,19 @@ impl Redis {
 impl Drop for Redis {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A connection to publish much on.
+pub(crate) struct Publisher(TcpStream);
+
+impl Publisher {
+    /// Publishes, and waits until Redis has taken it.
+    pub(crate) fn publish(&mut self, message: &str) {
+        self.0.write_all(&request(&[b"PUBLISH", b"realtime", message.as_bytes()])).expect("it listens");
+        let mut answer = [0; 64];
+        let length = self.0.read(&mut answer).expect("it answers");
+        assert_eq!(answer.first(), Some(&b':'), "{}", String::from_utf8_lossy(&answer[..length]));
     }
 }
 
