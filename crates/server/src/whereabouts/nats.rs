@@ -10,13 +10,14 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use realtime_core::id::UserId;
 use realtime_core::replay::Position;
+use realtime_core::whereabouts::Key;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tracing::debug;
 
 use super::redis::{read, written};
-use super::{Key, MemoryFuture, Note, SharedMemory};
+use super::{MemoryFuture, Note, SharedMemory};
 use crate::bus::nats::{Nats, Places};
 
 /// How long somebody who comes back waits for the answer.

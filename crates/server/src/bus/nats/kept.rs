@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, pull};
 use async_nats::jetstream::context::GetStreamErrorKind;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType};
-use async_nats::jetstream::{self, ErrorCode, kv};
+use async_nats::jetstream::{self, ErrorCode};
 use futures_util::StreamExt;
 use realtime_protocol::appwrite::envelope;
 use tracing::{info, warn};
@@ -28,6 +28,9 @@ const FORGET_AFTER: Duration = Duration::from_secs(60);
 const LONGER: Duration = Duration::from_secs(30);
 /// How much longer than clients may be away places are kept.
 const PLACES_KEPT_LONGER: Duration = Duration::from_secs(120);
+
+/// How long NATS looks out for the same message twice unless told otherwise; no longer than messages are kept.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 
 /// How far a node has got in a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -232,19 +235,30 @@ impl Nats {
         }
         let bucket =
             format!("{}_places", self.settings.subject.replace(|c: char| !c.is_ascii_alphanumeric(), "_"));
-        let config = kv::Config {
-            bucket: bucket.clone(),
-            description: "Where subscriptions of Realtime stood".to_owned(),
-            history: 1,
-            max_age: self.settings.window + PLACES_KEPT_LONGER,
+        let max_age = self.settings.window + PLACES_KEPT_LONGER;
+        // As NATS's ADR-8 has buckets. The library's own way of making one fails with nats-server 2.9.
+        let config = Config {
+            name: format!("KV_{bucket}"),
+            description: Some("Where subscriptions of Realtime stood".to_owned()),
+            subjects: vec![format!("$KV.{bucket}.>")],
+            max_messages_per_subject: 1,
+            max_age,
+            duplicate_window: max_age.min(DUPLICATE_WINDOW),
             // Without a stream a restart of NATS is a gap across which no place is good for anything.
             storage: if self.settings.durable.is_some() { StorageType::File } else { StorageType::Memory },
+            discard: DiscardPolicy::New,
             num_replicas: self.settings.replicas,
-            ..kv::Config::default()
+            allow_rollup: true,
+            deny_delete: true,
+            allow_direct: true,
+            ..Config::default()
         };
         let opened = match link.jetstream.get_key_value(&bucket).await {
             Ok(store) => Ok(store),
-            Err(_) => link.jetstream.create_key_value(config).await.map_err(|error| error.to_string()),
+            Err(_) => match link.jetstream.create_stream(config).await {
+                Ok(_) => link.jetstream.get_key_value(&bucket).await.map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
         };
         match opened {
             Ok(store) => drop(link.places.set(store)),
