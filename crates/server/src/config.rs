@@ -24,7 +24,7 @@ use realtime_protocol::appwrite::{Appwrite, Masking};
 use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
-use crate::bus::redis;
+use crate::bus::{nats, redis};
 use crate::directory::database::{DatabaseSettings, Tls};
 use crate::http::{ingest, internal};
 use crate::{node, pressure, telemetry};
@@ -70,6 +70,8 @@ pub struct Config {
     pub database: Option<Database>,
     /// Redis, if that is where events come from; else they come from this process.
     pub redis: Option<redis::Settings>,
+    /// NATS, if that is where events come from; then they do not come from Redis.
+    pub nats: Option<nats::Settings>,
     /// How users are understood.
     pub users: Users,
     /// JWTs of backends with users of their own.
@@ -294,6 +296,7 @@ impl Config {
             },
             database,
             redis: read.redis()?,
+            nats: read.nats()?,
             users: Users {
                 refuse_blocked: read.switch("users.refuse_blocked")?,
                 admin_needs_membership: read.switch("users.admin_needs_membership")?,
@@ -551,6 +554,7 @@ impl<'a> Reader<'a> {
                     self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is")
                 );
             }
+            ("auto", Some(_)) if self.said("nats.url").is_some() => return Ok(None),
             ("redis" | "auto", Some(place)) => place,
             _ => return Ok(None),
         };
@@ -613,6 +617,52 @@ impl<'a> Reader<'a> {
 
     fn secret(&self, key: &'static str) -> Option<Secret> {
         self.said(key).map(Secret::new)
+    }
+
+    fn nats(&self) -> Result<Option<nats::Settings>, ConfigError> {
+        let said = |key| Some(self.text(key)).filter(|text| !text.is_empty());
+        let window = self.duration("resume.window")?;
+        let max_age = match self.text("nats.max_age") {
+            "auto" => window.max(Duration::from_secs(3_600)),
+            _ => self.some_time("nats.max_age", window.max(Duration::from_secs(1)))?,
+        };
+        let durable = nats::Durable {
+            stream: self.text("nats.stream").to_owned(),
+            max_age,
+            max_bytes: self.at_least("nats.max_bytes", 1)? as i64,
+        };
+        let subject = self.text("nats.subject");
+        let is_subject = |text: &str| {
+            let is_part = |part: &str| {
+                !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte))
+            };
+            text.split('.').all(is_part)
+        };
+        if !is_subject(subject) {
+            return Err(self.wrong("nats.subject", "a subject without wildcards, such as `realtime`"));
+        }
+        let is_stream = |text: &str| is_subject(text) && !text.contains(['.', '/', '\\']);
+        if !is_stream(&durable.stream) {
+            return Err(self.wrong("nats.stream", "a name without spaces, dots, wildcards and slashes"));
+        }
+        let settings = nats::Settings {
+            urls: Secret::new(self.text("nats.url")),
+            user: self.text("nats.user").to_owned(),
+            password: said("nats.password").map(Secret::new),
+            token: said("nats.token").map(Secret::new),
+            nkey: said("nats.nkey").map(Secret::new),
+            credentials: said("nats.credentials").map(PathBuf::from),
+            certificates: said("nats.certificates").map(PathBuf::from),
+            subject: subject.to_owned(),
+            durable: self.switch("nats.durable")?.then_some(durable),
+            window,
+            replicas: self.at_least("nats.replicas", 1)?,
+        };
+        match (self.choice("bus")?, said("nats.url")) {
+            ("nats", None) => Err(self.wrong("bus", "`memory`, unless `nats.url` is set")),
+            ("nats" | "auto", Some(_)) => Ok(Some(settings)),
+            _ => Ok(None),
+        }
     }
 
     fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
