@@ -235,9 +235,13 @@ impl Engine {
         self.tell(event, self.replay.last());
     }
 
-    /// Events come in from now on; those of before are not known.
+    /// Events come in from now on; those of before are not known. Whoever is here already may have missed some.
     pub fn begin(&mut self, now: Instant) {
-        self.replay.restart(now);
+        if self.stats.connections == 0 {
+            self.replay.restart(now);
+        } else {
+            self.gap(now);
+        }
     }
 
     /// Events come in from now on, and first those since a moment of the past, by [`Self::record`] and

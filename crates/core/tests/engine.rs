@@ -394,6 +394,18 @@ fn an_event_is_kept_for_a_subscription_that_the_later_one_is_not_for() {
 }
 
 #[test]
+fn who_is_here_before_events_come_in_for_the_first_time_is_told_that_some_may_be_missing() {
+    let mut world = world();
+    let early = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(early, Ok(admission(Identity::guest())), world.now);
+    world.engine.begin(world.now);
+    assert_eq!(world.sent(early), ["connected", "gap"]);
+    let late = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(late, Ok(admission(Identity::guest())), world.now);
+    assert_eq!(world.sent(late), ["connected"]);
+}
+
+#[test]
 fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
     let mut world = slow_world(outbox::Slow::Drop);
     let id = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);

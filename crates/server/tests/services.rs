@@ -22,6 +22,8 @@ mod console_tail;
 mod credentials;
 #[path = "services/cutter.rs"]
 mod cutter;
+#[path = "services/durable.rs"]
+mod durable;
 #[path = "services/faults.rs"]
 mod faults;
 #[path = "services/internal.rs"]
@@ -46,6 +48,8 @@ mod proxies;
 mod publishing;
 #[path = "services/redis.rs"]
 mod redis;
+#[path = "services/redis_many.rs"]
+mod redis_many;
 #[path = "services/redis_server.rs"]
 mod redis_server;
 #[path = "services/resume.rs"]
