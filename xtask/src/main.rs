@@ -36,6 +36,8 @@ Usage: cargo xtask <verb>
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
   instructions [--update]   Instructions of the core's paths, counted by callgrind, against the committed
                             figures; --update writes them anew.
+  sim [--seed N] [--seconds N]
+                            Many nodes, clients and faults in virtual time, seed after seed; `sim --help` has more.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
   static [PROFILE] [--features LIST]
                             The static binary of the container image (dist), tried in an empty file
@@ -65,6 +67,10 @@ fn main() -> ExitCode {
             .run(),
         ["instructions"] => instructions::check(&root),
         ["instructions", "--update"] => instructions::update(&root),
+        ["sim", rest @ ..] => process::Tool::cargo(&root)
+            .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-sim", "--"])
+            .args(rest.iter().copied())
+            .run(),
         ["static"] => make_static(&root, "dist", ""),
         ["static", "--features", features] => make_static(&root, "dist", features),
         ["static", profile] => make_static(&root, profile, ""),
