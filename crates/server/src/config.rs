@@ -548,6 +548,9 @@ impl<'a> Reader<'a> {
 
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
         let choice = self.choice("bus")?;
+        if choice == "auto" && self.said("nats.url").is_some() {
+            return Ok(None);
+        }
         let place = match (choice, self.place_of_redis()?) {
             ("redis", None) => {
                 return Err(
@@ -620,7 +623,6 @@ impl<'a> Reader<'a> {
     }
 
     fn nats(&self) -> Result<Option<nats::Settings>, ConfigError> {
-        let said = |key| Some(self.text(key)).filter(|text| !text.is_empty());
         let window = self.duration("resume.window")?;
         let max_age = match self.text("nats.max_age") {
             "auto" => window.max(Duration::from_secs(3_600)),
@@ -648,17 +650,17 @@ impl<'a> Reader<'a> {
         let settings = nats::Settings {
             urls: Secret::new(self.text("nats.url")),
             user: self.text("nats.user").to_owned(),
-            password: said("nats.password").map(Secret::new),
-            token: said("nats.token").map(Secret::new),
-            nkey: said("nats.nkey").map(Secret::new),
-            credentials: said("nats.credentials").map(PathBuf::from),
-            certificates: said("nats.certificates").map(PathBuf::from),
+            password: self.secret("nats.password"),
+            token: self.secret("nats.token"),
+            nkey: self.secret("nats.nkey"),
+            credentials: self.said("nats.credentials").map(PathBuf::from),
+            certificates: self.said("nats.certificates").map(PathBuf::from),
             subject: subject.to_owned(),
             durable: self.switch("nats.durable")?.then_some(durable),
             window,
             replicas: self.at_least("nats.replicas", 1)?,
         };
-        match (self.choice("bus")?, said("nats.url")) {
+        match (self.choice("bus")?, self.said("nats.url")) {
             ("nats", None) => Err(self.wrong("bus", "`memory`, unless `nats.url` is set")),
             ("nats" | "auto", Some(_)) => Ok(Some(settings)),
             _ => Ok(None),
