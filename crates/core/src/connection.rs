@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     /// Said while a look-up is under way; handled in order once it is answered.
     pub(crate) waiting: VecDeque<Result<Command, Malformed>>,
     pub(crate) allowance: Bucket,
+    /// When the client came.
+    pub(crate) opened_at: Instant,
     /// When to send a heartbeat.
     pub(crate) heartbeat_at: Instant,
     /// When the engine is to end the connection because the node stops.

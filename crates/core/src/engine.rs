@@ -1,5 +1,7 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod inspecting;
+mod presenting;
 mod request;
 mod resume;
 mod slow;
@@ -9,7 +11,6 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
@@ -26,7 +27,6 @@ use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing};
 use crate::origin::{self, OriginRules};
 use crate::outbox::{Full, Outbox};
-use crate::presence::Presence;
 use crate::project::Project;
 use crate::random::Random;
 use crate::recheck::{Changes, Held, Recheck, Withheld};
@@ -118,6 +118,7 @@ impl Engine {
             outbox: Outbox::default(),
             waiting: VecDeque::new(),
             allowance: Bucket::default(),
+            opened_at: now,
             heartbeat_at,
             leave_at: None,
             goodbye: false,
@@ -204,21 +205,6 @@ impl Engine {
             Err(refusal) => self.push(id, Outgoing::Notice(Notice::Refused(refusal))),
         }
         self.changes.end(asked_at);
-        self.handle_waiting(id);
-    }
-
-    /// The presence of an [`Effect::Present`] was written, and is this (a JSON object) now.
-    pub fn presented(&mut self, id: ConnectionId, written: Result<Bytes, Refusal>) {
-        match self.connection_mut(id).and_then(Connection::live_mut) {
-            Some(live) => live.presents = Presents::Yes,
-            None => {
-                // It left before others were let know of it.
-                self.effects.push_back(Effect::Absent { connection: id });
-                return;
-            }
-        }
-        let notice = written.map_or_else(Notice::Refused, Notice::Presented);
-        self.push(id, Outgoing::Notice(notice));
         self.handle_waiting(id);
     }
 
@@ -609,29 +595,6 @@ impl Engine {
             }
         };
         self.push(id, Outgoing::Notice(notice));
-    }
-
-    /// Has a user's presence written, if it may have one with these grants.
-    fn present(&mut self, id: ConnectionId, presence: Presence) -> Result<(), Refusal> {
-        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return Ok(()) };
-        if live.project.is_console() {
-            return Err(Refusal::policy("Presence requires a project context."));
-        }
-        // A user in admin mode is the console's, so the project has no presence of it.
-        let Some(user) = live.identity.user().filter(|_| !live.identity.admin).cloned() else {
-            return Err(Refusal::new(RefusalKind::Unauthorized, "User must be authorized"));
-        };
-        let roles = live.identity.roles();
-        let is_held = |role: &Role| role.is_any() || roles.contains(role);
-        if presence.grants.iter().flatten().any(|grant| !is_held(&grant.role)) {
-            let held: Vec<&str> = roles.iter().map(Role::as_str).collect();
-            let text = format!("Permissions must be one of: (any, {})", held.join(", "));
-            return Err(Refusal::new(RefusalKind::Unauthorized, text));
-        }
-        live.presents = Presents::Asked;
-        let (project, claimed) = (live.project.clone(), live.identity.claimed);
-        self.effects.push_back(Effect::Present { connection: id, project, user, claimed, presence });
-        Ok(())
     }
 
     /// The connection is somebody else from now on, by what was read at this count of role changes; its subscriptions

@@ -196,6 +196,11 @@ impl Admission {
         }
     }
 
+    /// The project of this name, for an operator.
+    pub(crate) async fn named(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {
+        self.project(id).await
+    }
+
     async fn project(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {
         let found =
             self.directory.project(id).await.map_err(|error| refusal_of(error, "look up a project"))?;

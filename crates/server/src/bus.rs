@@ -9,14 +9,16 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use realtime_core::event::Event;
 use realtime_core::id::{EventId, ProjectId};
+pub(crate) use realtime_core::whereabouts::SKEW;
 use tokio::sync::oneshot;
 
+use crate::lookout::Lookout;
 use crate::presence::Presences;
 use crate::shard::{Job, ShardInbox};
 
@@ -73,12 +75,10 @@ pub enum BusError {
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
     presences: Arc<Presences>,
+    lookout: Lookout,
     /// Since when clients may be here.
     started: SystemTime,
 }
-
-/// How far the clocks of two machines may be apart.
-pub(crate) const SKEW: Duration = Duration::from_secs(5);
 
 /// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
 pub(crate) fn drawn_event_id() -> EventId {
@@ -87,8 +87,8 @@ pub(crate) fn drawn_event_id() -> EventId {
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>) -> Self {
-        Self { shards, presences, started: SystemTime::now() }
+    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>, lookout: Lookout) -> Self {
+        Self { shards, presences, lookout, started: SystemTime::now() }
     }
 
     /// How many connections each project has on this node.
@@ -166,6 +166,7 @@ impl NodeInbox {
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
     pub async fn event(&self, event: Arc<Event>) {
         self.presences.hear(&event);
+        self.lookout.see(&event);
         for shard in self.shards.iter() {
             shard.post(Job::Publish(Arc::clone(&event))).await;
         }

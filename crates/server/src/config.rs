@@ -26,7 +26,7 @@ use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::bus::redis;
 use crate::directory::database::DatabaseSettings;
-use crate::http::ingest;
+use crate::http::{ingest, internal};
 use crate::{node, pressure, telemetry};
 
 /// A server's configuration.
@@ -34,6 +34,8 @@ use crate::{node, pressure, telemetry};
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The port for operators.
+    pub internal: Option<Internal>,
     /// Folder of the embedded database.
     pub data_dir: PathBuf,
     /// Threads that serve clients.
@@ -78,6 +80,15 @@ pub struct Config {
     pub statistics: bool,
     /// Logs.
     pub log: Log,
+}
+
+/// The port for operators.
+#[derive(Debug, Clone)]
+pub struct Internal {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What operators show.
+    pub key: Option<Secret>,
 }
 
 /// The database of an Appwrite installation.
@@ -251,6 +262,7 @@ impl Config {
         };
         Ok(Self {
             listen: read.parsed("listen", "an address and a port, for example 0.0.0.0:8080")?,
+            internal: read.internal()?,
             data_dir: PathBuf::from(read.text("data_dir")),
             shards: match read.text("shards") {
                 "auto" | "0" => std::thread::available_parallelism().map_or(1, usize::from),
@@ -335,6 +347,11 @@ impl Config {
             },
             drain: self.drain,
             dev: None,
+            internal: self.internal.clone().map(|Internal { listen, key }| internal::Settings {
+                listen,
+                key,
+                database: None,
+            }),
         }
     }
 }
@@ -400,6 +417,27 @@ impl<'a> Reader<'a> {
             bytes: self.at_least("resume.bytes", 1)?,
             total_bytes: self.at_least("resume.total_bytes", 1)?,
         })
+    }
+
+    /// Whoever reaches the internal port without having to show a key must be at this machine.
+    fn internal(&self) -> Result<Option<Internal>, ConfigError> {
+        let key = self.text("internal.key");
+        if !key.is_empty() && key.len() < SHORTEST_KEY {
+            return Err(
+                self.wrong("internal.key", "16 characters or more, such as `openssl rand -hex 16` gives")
+            );
+        }
+        if self.text("internal.listen").trim() == "off" {
+            return Ok(None);
+        }
+        let listen: SocketAddr =
+            self.parsed("internal.listen", "an address and a port, for example 127.0.0.1:8081, or `off`")?;
+        if key.is_empty() && !listen.ip().is_loopback() {
+            let expected =
+                "an address of this machine alone, such as 127.0.0.1:8081, unless `internal.key` is set";
+            return Err(self.wrong("internal.listen", expected));
+        }
+        Ok(Some(Internal { listen, key: Some(key).filter(|key| !key.is_empty()).map(Secret::new) }))
     }
 
     fn log_filter(&self, key: &'static str) -> Result<String, ConfigError> {
@@ -572,6 +610,8 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The shortest admin key that cannot be guessed.
+const SHORTEST_KEY: usize = 16;
 /// The longest time that a setting can name: far from where clocks overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
@@ -658,6 +698,7 @@ mod tests {
     #[test]
     fn a_configuration_can_be_printed_without_its_secrets() {
         let keys = [
+            "internal.key",
             "secret",
             "jwt.hs256_secret",
             "redis.url",
@@ -666,11 +707,11 @@ mod tests {
             "database.password",
         ];
         let layers = keys.iter().fold(Layers::defaults(), |layers, key| {
-            layers.with_flag(setting::find(key).unwrap(), "do-not-print-me")
+            layers.with_flag(setting::find(key).unwrap(), "please-do-not-print-me")
         });
         let config = Config::resolve(&layers).unwrap();
-        assert_eq!(config.secret.expose(), "do-not-print-me");
-        assert!(!format!("{config:?} {layers:?}").contains("do-not-print-me"));
+        assert_eq!(config.secret.expose(), "please-do-not-print-me");
+        assert!(!format!("{config:?} {layers:?}").contains("please-do-not-print-me"));
     }
 
     #[test]
@@ -736,6 +777,25 @@ mod tests {
     fn every_page_is_let_in_only_if_somebody_says_so() {
         assert!(with("origin.hosts", " , ").unwrap_err().to_string().contains("`*`"));
         assert_eq!(with("origin.hosts", "*").unwrap().engine.origin.hosts, ["*"]);
+    }
+
+    #[test]
+    fn the_internal_port_is_off_or_this_machines_or_behind_a_key() {
+        let with = |listen: &str, key: &str| {
+            let set = |layers: Layers, key, value| layers.with_flag(setting::find(key).unwrap(), value);
+            let layers = set(set(Layers::defaults(), "internal.listen", listen), "internal.key", key);
+            Config::resolve(&layers).map(|config| config.internal)
+        };
+        assert!(with("off", "").unwrap().is_none());
+        assert!(with("127.0.0.1:8081", "").unwrap().unwrap().key.is_none());
+        assert!(with("[::1]:8081", "").is_ok());
+        for open in ["0.0.0.0:8081", "192.168.0.7:8081", "[::]:8081"] {
+            assert!(with(open, "").unwrap_err().to_string().contains("internal.key"), "{open}");
+            assert!(with(open, "0123456789abcdef").unwrap().unwrap().key.is_some());
+        }
+        let short = with("127.0.0.1:8081", "0123456789abcde").unwrap_err().to_string();
+        assert!(short.contains("internal.key") && !short.contains("0123456789"), "{short}");
+        assert!(with("8081", "").is_err());
     }
 
     #[test]

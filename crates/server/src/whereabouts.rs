@@ -3,7 +3,6 @@
 
 mod redis;
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,28 +13,18 @@ use std::time::{Duration, Instant, SystemTime};
 use realtime_core::effect::Owner;
 use realtime_core::id::SubscriptionId;
 use realtime_core::replay::{Parked, Place, Position};
+use realtime_core::whereabouts::{self, Key};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-use crate::bus::{Bus, SKEW};
+use crate::bus::Bus;
 
-/// How much longer a place is remembered than events are kept, so that who comes back too late is told so.
-const LONGER: Duration = Duration::from_secs(60);
-/// How long a node may hear nothing before its bus says so.
-const DEAF: Duration = Duration::from_secs(10);
-/// Two notes that are no further apart are taken for one.
-const SAME: Duration = Duration::from_millis(100);
-/// Places remembered here at most; the oldest are forgotten beyond it.
-const MAX_PLACES: usize = 1_000_000;
 /// Places on their way to the shared memory, at most.
 const ON_THEIR_WAY: usize = 100_000;
 /// How long stopping waits for them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How many of them are sent at once.
 const AT_ONCE: usize = 500;
-
-/// A subscription, whoever's it is.
-pub type Key = (Owner, SubscriptionId);
 
 /// A place, and when it was taken by the clock on the wall; `None` is to be forgotten.
 pub type Note = (Key, Option<(Position, SystemTime)>);
@@ -55,10 +44,10 @@ pub trait SharedMemory: Send + Sync + fmt::Debug {
 /// The places that this node knows of.
 pub(crate) struct Whereabouts {
     keeps: Duration,
-    bus: Arc<dyn Bus>,
     /// The same for places of requests in the URL.
     keeps_requests: Duration,
-    here: Mutex<Here>,
+    bus: Arc<dyn Bus>,
+    here: Mutex<whereabouts::Whereabouts>,
     shared: Option<Shared>,
 }
 
@@ -72,36 +61,9 @@ struct Shared {
     unsaid: watch::Sender<usize>,
 }
 
-#[derive(Debug, Default)]
-struct Here {
-    places: HashMap<Key, Known>,
-    /// In the order in which they were written; some have been written again since.
-    order: VecDeque<(Instant, Key)>,
-}
-
-#[derive(Debug)]
-struct Known {
-    parked: Parked,
-    written: Instant,
-}
-
-impl Here {
-    fn put(&mut self, key: Key, parked: Parked, now: Instant, keeps: Duration) {
-        self.order.push_back((now, key.clone()));
-        self.places.insert(key, Known { parked, written: now });
-        while let Some((at, key)) =
-            self.order.pop_front_if(|(at, _)| *at + keeps < now || self.places.len() > MAX_PLACES)
-        {
-            if self.places.get(&key).is_some_and(|known| known.written == at) {
-                self.places.remove(&key);
-            }
-        }
-    }
-}
-
 impl fmt::Debug for Whereabouts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Whereabouts").field("keeps", &self.keeps).finish_non_exhaustive()
+        f.debug_struct("Whereabouts").finish_non_exhaustive()
     }
 }
 
@@ -124,7 +86,8 @@ impl Whereabouts {
                 unsaid: watch::Sender::new(0),
             }
         });
-        Arc::new(Self { keeps: window + LONGER, keeps_requests, bus, here: Mutex::default(), shared })
+        let here = whereabouts::Whereabouts::new(window, keeps_requests);
+        Arc::new(Self { keeps: here.keeps(), keeps_requests, bus, here: Mutex::new(here), shared })
     }
 
     /// Whether others have to be asked.
@@ -140,8 +103,7 @@ impl Whereabouts {
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
-            // Several may have asked for the same: whoever was cut off first has missed most.
-            if key.1.is_of_request() && self.known(&here, &key, now).is_some() {
+            if !here.is_news(&key, now) {
                 continue;
             }
             if let Some(shared) = &self.shared {
@@ -161,31 +123,13 @@ impl Whereabouts {
                     warn!("places of subscriptions come faster than they can be shared");
                 }
             }
-            match place {
-                Some(Place { position, at }) => {
-                    here.put(key, Parked { position, at: at.unwrap_or(now) }, now, self.keeps);
-                }
-                None => drop(here.places.remove(&key)),
-            }
+            here.remember(key, place, now);
         }
     }
 
     /// Where these stood, as far as this node knows.
     pub(crate) fn recall_here(&self, owner: &Owner, ids: &[SubscriptionId]) -> Vec<(SubscriptionId, Parked)> {
-        let (here, now) = (self.here(), Instant::now());
-        let known = ids.iter().filter_map(|id| {
-            let known = self.known(&here, &(owner.clone(), id.clone()), now)?;
-            Some((id.clone(), known.parked.clone()))
-        });
-        known.collect()
-    }
-
-    fn known<'a>(&self, here: &'a Here, key: &Key, now: Instant) -> Option<&'a Known> {
-        here.places.get(key).filter(|known| known.written + self.keeps_of(&key.1) >= now)
-    }
-
-    fn keeps_of(&self, id: &SubscriptionId) -> Duration {
-        if id.is_of_request() { self.keeps_requests } else { self.keeps }
+        self.here().recall(owner, ids, Instant::now())
     }
 
     /// Where these stood, wherever their client was last.
@@ -205,15 +149,7 @@ impl Whereabouts {
             if id.is_of_request() && age > self.keeps_requests {
                 continue;
             }
-            let Some(at) = now.checked_sub(age) else { continue };
-            // Taken by another clock, and by a node that may have heard nothing for a while without knowing it.
-            let parked = Parked { position, at: at.checked_sub(SKEW + DEAF).unwrap_or(at) };
-            match found.iter_mut().find(|(known, _)| known == id) {
-                // It was somewhere else since; what this node shared itself looks as old as it is here.
-                Some((_, here)) if here.at + SAME < at => *here = parked,
-                Some(_) => {}
-                None => found.push((id.clone(), parked)),
-            }
+            whereabouts::merge(&mut found, id, position, age, now);
         }
         found
     }
@@ -248,7 +184,7 @@ impl Whereabouts {
         }
     }
 
-    fn here(&self) -> MutexGuard<'_, Here> {
+    fn here(&self) -> MutexGuard<'_, whereabouts::Whereabouts> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

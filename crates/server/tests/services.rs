@@ -24,6 +24,8 @@ mod cutter;
 mod durable;
 #[path = "services/faults.rs"]
 mod faults;
+#[path = "services/internal.rs"]
+mod internal;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]

@@ -67,6 +67,20 @@ pub static SETTINGS: &[Setting] = &[
         "Address and port to listen on. Port 0 is any free one. The variable PORT sets the port alone, on all addresses.",
     ),
     setting(
+        "internal.listen",
+        &["REALTIME_INTERNAL_LISTEN"],
+        "off",
+        Kind::Text,
+        "Address and port of the console and the metrics, for operators; `off` is without. Without `internal.key` it must be one of this machine alone. `realtime dev` chooses one if none is said.",
+    ),
+    setting(
+        "internal.key",
+        &["REALTIME_INTERNAL_KEY"],
+        "",
+        Kind::Secret,
+        "What operators show to use the console's API and to read the metrics, as `Authorization: Bearer KEY`; at least 16 characters.",
+    ),
+    setting(
         "data_dir",
         &["REALTIME_DATA_DIR"],
         ".realtime",

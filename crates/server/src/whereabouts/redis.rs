@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use realtime_core::id::{EventId, UserId};
 use realtime_core::replay::Position;
+use realtime_core::whereabouts::Key;
 use serde_json::{Value, json};
 
-use super::{Key, MemoryFuture, Note, SharedMemory};
+use super::{MemoryFuture, Note, SharedMemory};
 use crate::bus::redis::Redis;
 
 /// What the keys begin with; project, user and subscription follow as a JSON array.
