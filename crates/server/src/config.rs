@@ -25,7 +25,7 @@ use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::bus::redis;
-use crate::directory::database::DatabaseSettings;
+use crate::directory::database::{DatabaseSettings, Tls};
 use crate::http::{ingest, internal};
 use crate::{node, pressure, telemetry};
 
@@ -246,6 +246,7 @@ impl Config {
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
+            reread: Some(read.duration("users.reread")?).filter(|every| !every.is_zero()),
             url_window: read.duration("resume.url_window")?,
             tail: tail::Bounds { rate: read.number::<u32>("tail.rate")?.max(1), ..tail::Bounds::default() },
             origin: OriginSettings {
@@ -485,6 +486,12 @@ impl<'a> Reader<'a> {
             self.at_least("database.connections", 1)?,
             self.some_time("database.timeout", Duration::from_millis(1))?,
         );
+        let tls = match self.choice("database.tls")? {
+            "off" => Tls::Off,
+            "require" => Tls::Require,
+            "verify" => Tls::Verify,
+            _ => Tls::Prefer,
+        };
         let (host, port) = (self.text("database.host"), self.text("database.port").trim());
         let port: Option<u16> = match port {
             "auto" => None,
@@ -508,9 +515,19 @@ impl<'a> Reader<'a> {
             schema: self.text("database.schema").to_owned(),
             user: self.text("database.user").to_owned(),
             password: Some(self.text("database.password")).filter(|text| !text.is_empty()).map(Secret::new),
+            tls,
+            certificates: Some(self.text("database.certificates"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             connections: connections.try_into().unwrap_or(u32::MAX),
             timeout,
         };
+        #[cfg(feature = "mongodb")]
+        if engine == Engine::Mongodb && matches!(settings.tls, Tls::Require | Tls::Verify) {
+            return Err(
+                self.wrong("database.tls", "`prefer` or `off`: links to MongoDB are not encrypted yet")
+            );
+        }
         Ok(Some(Database { engine, settings }))
     }
 

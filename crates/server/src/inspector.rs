@@ -123,17 +123,17 @@ impl Inspector {
 
     /// What has happened so far on the whole node.
     pub(crate) async fn stats(&self) -> Stats {
-        let mut all = Stats::default();
-        for shard in 0..self.shards.len() {
-            let Some(of_shard) = self.ask(shard, Question::Stats).await else { continue };
-            add(&mut all, &of_shard);
-        }
-        all
+        total(&self.shards().await)
     }
 
-    /// Each shard's connections, and the jobs that wait for it.
-    pub(crate) fn loads(&self) -> Vec<(usize, usize)> {
-        self.shards.iter().map(|shard| (shard.load(), shard.waiting())).collect()
+    /// What has happened on each shard, and how many jobs wait for it.
+    pub(crate) async fn shards(&self) -> Vec<(Stats, usize)> {
+        let mut shards = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let waiting = shard.waiting();
+            shards.push((self.ask(number, Question::Stats).await.unwrap_or_default(), waiting));
+        }
+        shards
     }
 
     /// How many connections each project has.
@@ -218,6 +218,13 @@ impl Inspector {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Sample>> {
         self.samples.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What has happened on all of them together.
+pub(crate) fn total(shards: &[(Stats, usize)]) -> Stats {
+    let mut all = Stats::default();
+    shards.iter().for_each(|(shard, _)| add(&mut all, shard));
+    all
 }
 
 /// Every shard is given every event, so what concerns events themselves is counted once; the rest adds up.

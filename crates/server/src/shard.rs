@@ -344,16 +344,20 @@ impl Shard {
                     engine.owner_found(connection, found);
                 });
             }
-            Effect::Absent { connection } => {
+            Effect::Absent { connection, took_leave } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
-                presences.begin_to_leave(&self.0.background, holder);
+                presences.begin_to_leave(&self.0.background, holder, took_leave);
             }
-            Effect::Refresh { project, user } => {
+            Effect::Refresh { project, user, is_awaited } => {
                 let admission = Arc::clone(&self.0.admission);
                 let (of, whom) = (project.clone(), user.clone());
-                self.look_up(async move { admission.refresh(&of, &whom).await }, move |engine, found| {
-                    engine.refreshed(&project, &user, &found);
-                });
+                let look_up = async move {
+                    match is_awaited {
+                        true => admission.refresh(&of, &whom).await,
+                        false => admission.look_again(&of, &whom).await,
+                    }
+                };
+                self.look_up(look_up, move |engine, found| engine.refreshed(&project, &user, &found));
             }
         }
     }

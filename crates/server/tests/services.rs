@@ -12,6 +12,8 @@
 
 #[path = "services/appwrite.rs"]
 mod appwrite;
+#[path = "services/certificate.rs"]
+mod certificate;
 #[path = "services/clients.rs"]
 mod clients;
 #[path = "services/console_tail.rs"]

@@ -368,6 +368,20 @@ pub static SETTINGS: &[Setting] = &[
         "Its password.",
     ),
     setting(
+        "database.tls",
+        &["REALTIME_DATABASE_TLS"],
+        "prefer",
+        Kind::Choice(&["off", "prefer", "require", "verify"]),
+        "Whether the link to the installation's database is encrypted: never, if the database offers it, always, or always and only with a database whose certificate is good for its host.",
+    ),
+    setting(
+        "database.certificates",
+        &["REALTIME_DATABASE_CERTIFICATES"],
+        "",
+        Kind::Text,
+        "File with the certificate authorities (PEM) for `verify`, in place of the public ones.",
+    ),
+    setting(
         "database.connections",
         &["REALTIME_DATABASE_CONNECTIONS", "_APP_POOL_CLIENTS"],
         "14",
@@ -528,6 +542,13 @@ pub static SETTINGS: &[Setting] = &[
         "30s",
         Kind::Duration,
         "How long the database may be away while a user's roles are read again. The user's events wait so long; then its connections are closed with a code that says to come back.",
+    ),
+    setting(
+        "users.reread",
+        &["REALTIME_USERS_REREAD"],
+        "5m",
+        Kind::Duration,
+        "How often users who are connected are read again, spread over this time, for changes that no event told of, such as a user blocked by hand in the database or a member removed from a team of the console. 0s is never.",
     ),
     setting(
         "jwt.hs256_secret",

@@ -9,6 +9,7 @@ mod connection;
 mod explanation;
 pub mod metric;
 mod overview;
+mod page;
 mod project;
 mod tail;
 
@@ -166,6 +167,10 @@ impl Internal {
                 response.headers_mut().insert(LOCATION, HeaderValue::from_static("/console/"));
                 Ok(response)
             }
+            _ if is_read => match path.strip_prefix("/console/") {
+                Some(file) => Ok(page::file(file)?.map(whole)),
+                None => Err(Problem::not_found(&path)),
+            },
             _ => Err(Problem::not_found(&path)),
         }
     }

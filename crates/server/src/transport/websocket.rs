@@ -113,7 +113,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
         let has_room = socket.queued_bytes() < WRITE_AHEAD;
         tokio::select! {
             turn = socket.turn() => match turn {
-                Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
+                Ok(Turn::Text(message) | Turn::Binary(message)) => {
+                    receipts.heard();
+                    peer.receive(&message);
+                }
                 Ok(Turn::Pong(payload)) => if let Some(receipt) = receipts.answered(&payload) {
                     peer.acknowledge(receipt);
                 },

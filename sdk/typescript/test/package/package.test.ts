@@ -188,10 +188,11 @@ test.each(['this server', 'a server that speaks only the dialect of URLs'])(
     const [server, old] = [await Server.start(), await OldServer.start()];
     const ours = which === 'this server';
     const host = ours ? new URL(server.facts.endpoint).host : old.host;
-    for (const [name, head] of [
-      ['snippet.mjs', `import { Appwrite } from '@realtime-server/client';`],
-      ['snippet.cjs', `const { Appwrite } = require('@realtime-server/client');`],
-    ] as const) {
+    const heads = {
+      'snippet.mjs': `import { Appwrite } from '@realtime-server/client';`,
+      'snippet.cjs': `const { Appwrite } = require('@realtime-server/client');`,
+    };
+    const prints = async ([name, head]: [string, string]) => {
       let stdout = '';
       const path = await write(name, head + snippet(host, server.facts.project));
       const ended = run('node', [path], { cwd: folder });
@@ -206,7 +207,8 @@ test.each(['this server', 'a server that speaks only the dialect of URLs'])(
       expect(JSON.parse(stdout)).toMatchObject({ channels: ['documents.X'], payload: EVENT.payload });
       // It ends by itself once nobody listens any more.
       expect((await ended).stderr).toBe('');
-    }
+    };
+    await Promise.all(Object.entries(heads).map(prints));
     old.stop();
     await server.stop();
   },

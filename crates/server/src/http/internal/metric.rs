@@ -15,7 +15,7 @@ pub(crate) struct Readings {
     pub(crate) version: &'static str,
     pub(crate) stats: Stats,
     /// Each shard's connections, and the jobs that wait for it.
-    pub(crate) loads: Vec<(usize, usize)>,
+    pub(crate) loads: Vec<(u64, usize)>,
     pub(crate) is_ready: bool,
     pub(crate) is_bus_connected: bool,
     /// In bytes, if the system tells.
@@ -46,7 +46,7 @@ enum Read {
     /// One value; `None` if it is not known.
     One(fn(&Readings) -> Option<u64>),
     /// A value for each shard, told apart by the label `shard`.
-    Shards(fn((usize, usize)) -> u64),
+    Shards(fn((u64, usize)) -> u64),
     /// One, with the release in the label `version`.
     Version,
 }
@@ -105,7 +105,7 @@ const METRICS: &[Metric] = &[
         name: "realtime_shard_connections",
         kind: Kind::Gauge,
         help: "Connections of a shard.",
-        read: Read::Shards(|(connections, _)| connections as u64),
+        read: Read::Shards(|(connections, _)| connections),
     },
     Metric {
         name: "realtime_shard_jobs_waiting",

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::Internal;
 use super::metric::Readings;
 use crate::directory::Directory;
-use crate::inspector::SAMPLE_EVERY;
+use crate::inspector::{self, SAMPLE_EVERY};
 use crate::pressure;
 
 /// A project that no directory has: looking for it asks the database, whatever is remembered.
@@ -48,10 +48,11 @@ impl DirectoryProbe {
 
 impl Internal {
     pub(super) async fn readings(&self) -> Readings {
+        let shards = self.inspector.shards().await;
         Readings {
             version: env!("CARGO_PKG_VERSION"),
-            stats: self.inspector.stats().await,
-            loads: self.inspector.loads(),
+            stats: inspector::total(&shards),
+            loads: shards.iter().map(|(stats, waiting)| (stats.connections, *waiting)).collect(),
             is_ready: self.site.health.trouble().is_none(),
             is_bus_connected: self.site.health.bus().is_connected(),
             memory: pressure::resident(),
