@@ -547,39 +547,29 @@ impl<'a> Reader<'a> {
     }
 
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
-        let choice = self.choice("bus")?;
-        if choice == "auto" && self.said("nats.url").is_some() {
-            return Ok(None);
-        }
-        let place = match (choice, self.place_of_redis()?) {
-            ("redis", None) => {
-                return Err(
-                    self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is")
-                );
-            }
-            ("auto", Some(_)) if self.said("nats.url").is_some() => return Ok(None),
-            ("redis" | "auto", Some(place)) => place,
-            _ => return Ok(None),
+        let place = self.place_of_redis()?;
+        let (user, password) = (self.text("redis.user").to_owned(), self.secret("redis.password"));
+        let (tls, certificates) =
+            (self.switch("redis.tls")?, self.said("redis.certificates").map(PathBuf::from));
+        let backlog = redis::Bounds {
+            messages: self.at_least("redis.backlog_messages", 1)?,
+            bytes: self.at_least("redis.backlog_bytes", 1)?,
         };
-        Ok(Some(redis::Settings {
-            place,
-            user: self.text("redis.user").to_owned(),
-            password: self.secret("redis.password"),
-            tls: self.switch("redis.tls")?,
-            certificates: self.said("redis.certificates").map(PathBuf::from),
-            backlog: redis::Bounds {
-                messages: self.at_least("redis.backlog_messages", 1)?,
-                bytes: self.at_least("redis.backlog_bytes", 1)?,
-            },
-            durable: match self.choice("redis.durable")? {
-                "off" => None,
-                durable => Some(redis::Durable {
-                    is_bridged: durable == "bridge",
-                    window: self.duration("resume.window")?,
-                    entries: self.at_least("redis.durable_events", 1)?,
-                }),
-            },
-        }))
+        let (window, entries) = (self.duration("resume.window")?, self.at_least("redis.durable_events", 1)?);
+        let durable = match self.choice("redis.durable")? {
+            "off" => None,
+            durable => Some(redis::Durable { is_bridged: durable == "bridge", window, entries }),
+        };
+        match (self.choice("bus")?, place) {
+            ("redis", None) => {
+                Err(self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is"))
+            }
+            ("auto", Some(_)) if self.said("nats.url").is_some() => Ok(None),
+            ("redis" | "auto", Some(place)) => {
+                Ok(Some(redis::Settings { place, user, password, tls, certificates, backlog, durable }))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Where Redis is, if anything is said of it.
