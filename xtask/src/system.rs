@@ -36,6 +36,11 @@ pub(crate) fn chromium(root: &Path) -> Result<String, String> {
     found().map(str::to_owned).ok_or_else(|| "no Chromium found; name one in CHROMIUM".to_owned())
 }
 
+/// What counts instructions.
+pub(crate) fn valgrind(root: &Path) -> Result<(), String> {
+    if is_there("valgrind") { Ok(()) } else { install(root, &["valgrind"]) }
+}
+
 /// The services that tests start for themselves, each with the program that is looked for and its package.
 const SERVICES: [(&str, &str); 7] = [
     ("redis-server", "redis-server"),

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::command::{Command, Hello, Malformed, Subscribe};
 use crate::effect::Owner;
-use crate::id::{ProjectId, SubscriptionId, UserId};
+use crate::id::{MembershipId, ProjectId, SubscriptionId, UserId};
 use crate::identity::Identity;
 use crate::limit::Bucket;
 use crate::outbox::Outbox;
@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     /// Said while a look-up is under way; handled in order once it is answered.
     pub(crate) waiting: VecDeque<Result<Command, Malformed>>,
     pub(crate) allowance: Bucket,
+    /// When the client came.
+    pub(crate) opened_at: Instant,
     /// When to send a heartbeat.
     pub(crate) heartbeat_at: Instant,
     /// When the engine is to end the connection because the node stops.
@@ -39,6 +41,10 @@ pub(crate) struct Connection {
 
 /// How far a connection is.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every connection is live, and each is in a box of its own"
+)]
 pub(crate) enum State {
     /// The client said hello and it is being found out who it is.
     Opening(Opening),
@@ -92,6 +98,10 @@ pub(crate) struct Live {
     pub(crate) wants_gaps: bool,
     /// When to tell what its live tails have gathered, if they have gathered anything.
     pub(crate) tails_due: Option<Instant>,
+    /// When its users are read again, if nothing happens before.
+    pub(crate) reread_at: Option<Instant>,
+    /// Memberships that ended with their teams, while the directory still has them.
+    pub(crate) ended: Vec<MembershipId>,
 }
 
 /// A subscribe command that waits.
@@ -167,9 +177,13 @@ impl Live {
         let project = if self.identity.admin { ProjectId::console() } else { self.project.clone() };
         Some((project, user))
     }
-}
 
-impl Live {
+    /// Everybody whose changes reach this connection: its user, and the one who acts as it.
+    pub(crate) fn concerned(&self) -> impl Iterator<Item = (ProjectId, UserId)> {
+        let actor = self.identity.actor.as_ref().map(|actor| (actor.project.clone(), actor.user.clone()));
+        self.user_key().into_iter().chain(actor)
+    }
+
     /// Whose its subscriptions are.
     pub(crate) fn owner(&self) -> Owner {
         Owner { project: self.project.clone(), user: self.identity.user().cloned() }
@@ -209,7 +223,9 @@ impl Connection {
     pub(crate) fn next_due(&self) -> Instant {
         let own = match &self.state {
             State::Opening(opening) => Some(opening.until),
-            State::Live(live) => [live.expires_at, live.tails_due].into_iter().flatten().min(),
+            State::Live(live) => {
+                [live.expires_at, live.tails_due, live.reread_at].into_iter().flatten().min()
+            }
             State::Closing => None,
         };
         [own, self.leave_at].into_iter().flatten().fold(self.heartbeat_at, Instant::min)

@@ -116,6 +116,12 @@ impl ConnectionId {
         Self { slot, generation }
     }
 
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (slot, generation) = text.split_once('.')?;
+        Some(Self { slot: slot.parse().ok()?, generation: generation.parse().ok()? })
+    }
+
     /// A small number that no two connections of an engine have at the same time, for tables.
     pub fn slot(self) -> u32 {
         self.slot

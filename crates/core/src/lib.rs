@@ -34,6 +34,7 @@ mod recheck;
 pub mod replay;
 pub mod settings;
 pub mod slot;
+pub mod snapshot;
 pub mod stats;
 pub mod tail;
 pub mod verdict;

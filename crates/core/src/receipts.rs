@@ -19,8 +19,9 @@ pub struct Receipts {
     /// Events since the last Ping.
     events: u32,
     has_answered: bool,
-    /// A whole heartbeat long no Ping was answered, nor any before: it may be one of the clients that never do (Apple's
-    /// SDK).
+    /// A whole heartbeat long no Ping was answered, nor any before.
+    is_overdue: bool,
+    /// The client said something since: it is there, and one of those that never answer (Apple's SDK).
     is_mute: bool,
 }
 
@@ -38,11 +39,16 @@ impl Receipts {
 
     /// The payload of a Ping whose Pong is this receipt.
     pub fn ask(&mut self, receipt: Receipt) -> Bytes {
-        self.is_mute |= self.asked.is_some() && !self.has_answered;
+        self.is_overdue |= self.asked.is_some() && !self.has_answered;
         self.number = self.number.wrapping_add(1);
         self.asked = Some((self.number, receipt));
         self.events = 0;
         Bytes::copy_from_slice(&self.number.to_be_bytes())
+    }
+
+    /// The client said something else.
+    pub fn heard(&mut self) {
+        self.is_mute |= self.is_overdue;
     }
 
     /// A Pong came: what it is a receipt for, if it answers the last Ping.
@@ -99,12 +105,17 @@ mod tests {
         let mut receipts = Receipts::default();
         receipts.ask(Receipt::default());
         assert!(!receipts.is_mute(), "it may be about to");
+        receipts.heard();
+        assert!(!receipts.is_mute(), "the Ping may not have come to it yet");
         let ping = receipts.ask(Receipt::default());
+        assert!(!receipts.is_mute(), "its link may be dead");
+        receipts.heard();
         assert!(receipts.is_mute());
         receipts.answered(&ping);
         assert!(!receipts.is_mute());
         receipts.ask(Receipt::default());
         receipts.ask(Receipt::default());
-        assert!(!receipts.is_mute(), "it is gone, and not mute");
+        receipts.heard();
+        assert!(!receipts.is_mute(), "it has answered before");
     }
 }

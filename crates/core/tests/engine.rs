@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 
+mod engine {
+    mod users;
+}
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -151,7 +155,7 @@ fn account(user: &str, teams: &[&str]) -> Arc<Account> {
 }
 
 fn standing(user: &str, teams: &[&str]) -> Standing {
-    Standing { account: account(user, teams), sessions: vec!["s1".into()] }
+    Standing { account: account(user, teams), sessions: vec!["s1".into()], may_impersonate: false }
 }
 
 fn user(name: &str, teams: &[&str]) -> Identity {
@@ -387,6 +391,18 @@ fn an_event_is_kept_for_a_subscription_that_the_later_one_is_not_for() {
     }
     assert_eq!(world.engine.stats().left_out, 2);
     assert_eq!(world.sent(id), ["event for s and t", "event a2", "event a3"]);
+}
+
+#[test]
+fn who_is_here_before_events_come_in_for_the_first_time_is_told_that_some_may_be_missing() {
+    let mut world = world();
+    let early = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(early, Ok(admission(Identity::guest())), world.now);
+    world.engine.begin(world.now);
+    assert_eq!(world.sent(early), ["connected", "gap"]);
+    let late = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(late, Ok(admission(Identity::guest())), world.now);
+    assert_eq!(world.sent(late), ["connected"]);
 }
 
 #[test]
@@ -626,6 +642,25 @@ fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
     world.publish(event("open", "documents", "team:blue"));
     assert_eq!(world.sent(member), ["event end", "event open"]);
     assert_eq!(world.sent(other), ["event open"]);
+}
+
+#[test]
+fn a_member_that_is_read_again_before_its_memberships_are_removed_stays_without_the_team_that_ended() {
+    let mut world = world();
+    let id = world.connect(&["documents"], user("alice", &["red", "blue"]));
+    world.sent(id);
+    world.publish(Event { roles_changed: Some(Holder::Team("red".into())), ..event("end", "teams", "any") });
+    let (project, alice) = ("p".into(), "alice".into());
+    let read_again = |world: &mut World, teams: &[&str]| {
+        world.engine.roles_may_have_changed(&project, &alice);
+        world.engine.refreshed(&project, &alice, &Ok(Some(standing("alice", teams))));
+        world.publish(event("red", "documents", "team:red"));
+        world.publish(event("blue", "documents", "team:blue"));
+        world.sent(id)
+    };
+    assert_eq!(read_again(&mut world, &["red", "blue"]), ["event blue"]);
+    assert_eq!(read_again(&mut world, &["blue"]), ["event blue"], "Appwrite has removed it");
+    assert_eq!(read_again(&mut world, &["red", "blue"]), ["event red", "event blue"], "a new one is good");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,6 +18,7 @@ use realtime_core::id::{EventId, ProjectId};
 pub(crate) use realtime_core::whereabouts::SKEW;
 use tokio::sync::oneshot;
 
+use crate::lookout::Lookout;
 use crate::presence::Presences;
 use crate::shard::{Job, ShardInbox};
 
@@ -74,6 +75,7 @@ pub enum BusError {
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
     presences: Arc<Presences>,
+    lookout: Lookout,
     /// Since when clients may be here.
     started: SystemTime,
 }
@@ -85,8 +87,8 @@ pub(crate) fn drawn_event_id() -> EventId {
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>) -> Self {
-        Self { shards, presences, started: SystemTime::now() }
+    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>, lookout: Lookout) -> Self {
+        Self { shards, presences, lookout, started: SystemTime::now() }
     }
 
     /// How many connections each project has on this node.
@@ -164,6 +166,7 @@ impl NodeInbox {
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
     pub async fn event(&self, event: Arc<Event>) {
         self.presences.hear(&event);
+        self.lookout.see(&event);
         for shard in self.shards.iter() {
             shard.post(Job::Publish(Arc::clone(&event))).await;
         }

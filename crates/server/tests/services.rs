@@ -12,6 +12,8 @@
 
 #[path = "services/appwrite.rs"]
 mod appwrite;
+#[path = "services/certificate.rs"]
+mod certificate;
 #[path = "services/clients.rs"]
 mod clients;
 #[path = "services/console_tail.rs"]
@@ -20,8 +22,12 @@ mod console_tail;
 mod credentials;
 #[path = "services/cutter.rs"]
 mod cutter;
+#[path = "services/durable.rs"]
+mod durable;
 #[path = "services/faults.rs"]
 mod faults;
+#[path = "services/internal.rs"]
+mod internal;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]
@@ -42,6 +48,8 @@ mod proxies;
 mod publishing;
 #[path = "services/redis.rs"]
 mod redis;
+#[path = "services/redis_many.rs"]
+mod redis_many;
 #[path = "services/redis_server.rs"]
 mod redis_server;
 #[path = "services/resume.rs"]

@@ -73,7 +73,7 @@ async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
     };
     let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
     drop(request);
-    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone());
+    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), WebSocket.name());
     let limit = entrance.settings.max_message;
     // The plain stream spares each read and write a call through a table, and hyper's buffers.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
@@ -113,7 +113,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
         let has_room = socket.queued_bytes() < WRITE_AHEAD;
         tokio::select! {
             turn = socket.turn() => match turn {
-                Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
+                Ok(Turn::Text(message) | Turn::Binary(message)) => {
+                    receipts.heard();
+                    peer.receive(&message);
+                }
                 Ok(Turn::Pong(payload)) => if let Some(receipt) = receipts.answered(&payload) {
                     peer.acknowledge(receipt);
                 },
