@@ -33,8 +33,8 @@ pub(crate) fn test(root: &Path, place: Place) -> Result<(), String> {
 /// Exactly what the lock file says; done once for each lock file.
 pub(crate) fn install(folder: &Path) -> Result<(), String> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
-    let lock = read(&folder.join("package-lock.json"))
-        .ok_or_else(|| format!("{} has no package-lock.json", folder.display()))?;
+    let lock = folder.join("package-lock.json");
+    let lock = read(&lock).ok_or_else(|| format!("{} is missing", lock.display()))?;
     let stamp = folder.join("node_modules/.installed-lock");
     if read(&stamp).as_ref() == Some(&lock) {
         return Ok(());

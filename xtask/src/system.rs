@@ -36,6 +36,11 @@ pub(crate) fn chromium(root: &Path) -> Result<String, String> {
     found().map(str::to_owned).ok_or_else(|| "no Chromium found; name one in CHROMIUM".to_owned())
 }
 
+/// What counts instructions.
+pub(crate) fn valgrind(root: &Path) -> Result<(), String> {
+    if is_there("valgrind") { Ok(()) } else { install(root, &["valgrind"]) }
+}
+
 /// The services that tests start for themselves, each with the program that is looked for and its package.
 const SERVICES: [(&str, &str); 7] = [
     ("redis-server", "redis-server"),
@@ -51,6 +56,14 @@ const SERVICES: [(&str, &str); 7] = [
 pub(crate) fn services(root: &Path) -> Result<(), String> {
     let missing: Vec<&str> =
         SERVICES.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { install(root, &missing) }
+}
+
+/// The languages that examples are written in.
+pub(crate) fn scripts(root: &Path) -> Result<(), String> {
+    let languages = [("python3", "python3"), ("php", "php-cli"), ("curl", "curl")];
+    let missing: Vec<&str> =
+        languages.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
     if missing.is_empty() { Ok(()) } else { install(root, &missing) }
 }
 

@@ -4,6 +4,7 @@ mod cpu;
 mod fanout;
 mod matching;
 mod memory;
+mod path;
 mod report;
 
 use std::fmt;
@@ -31,12 +32,15 @@ enum Bench {
     Match(matching::Options),
     /// Processor time of the server for each delivery of an event to many connections
     Fanout(fanout::Options),
+    /// Takes one path through the code a number of times, for `cargo xtask instructions`
+    Path(path::Options),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().bench {
         Bench::Match(options) => matching::run(&options),
         Bench::Fanout(options) => fanout::run(&options),
+        Bench::Path(options) => path::run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

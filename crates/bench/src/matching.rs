@@ -5,7 +5,7 @@
 //! the caches as one that was just decoded, and the index is as cold as it is in a server.
 
 mod lookup;
-mod population;
+pub(crate) mod population;
 mod scan;
 
 use std::hint::black_box;

@@ -1,26 +1,27 @@
 //! The gate: who receives this event.
 //!
 //! *Invariant:* the cost of an event grows with the subscriptions it matches, not with those that exist. An event looks
-//! up its channels, and on a crowded channel its roles; `any` takes the whole channel. Every connection comes out once,
-//! with all its matching subscriptions; queries are asked last, of candidates only.
+//! up its channels, and on a crowded channel its roles or the values that queries ask for, whichever leaves fewer. Every
+//! connection comes out once, with all its matching subscriptions; queries are asked last, of candidates only.
 
 mod audience;
 mod postings;
 mod term;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
-use self::audience::Audience;
+use self::audience::{Audience, Traits};
 use self::term::{Term, Terms};
 use crate::channel::Channel;
 use crate::event::Event;
 use crate::id::{ConnectionId, ProjectId, SubscriptionId};
-use crate::query::Filter;
+use crate::query::{Filter, Fingerprints};
 use crate::replay::Mark;
 use crate::role::Role;
 
@@ -66,6 +67,7 @@ pub struct Index {
     /// Counts events, so that an entry can tell whether this one has met it already.
     round: u64,
     hasher: FixedState,
+    fingerprints: Fingerprints,
 }
 
 /// One project's channels and the subscriptions on them.
@@ -104,7 +106,13 @@ impl Index {
     /// draws no random numbers.
     pub fn new(seed: u64) -> Self {
         let hasher = FixedState::with_seed(seed);
-        Self { projects: HashMap::with_hasher(hasher.clone()), members: Vec::new(), round: 0, hasher }
+        Self {
+            projects: HashMap::with_hasher(hasher.clone()),
+            members: Vec::new(),
+            round: 0,
+            fingerprints: Fingerprints::new(hasher.clone()),
+            hasher,
+        }
     }
 
     /// Takes in a connection that has no subscriptions yet.
@@ -148,7 +156,7 @@ impl Index {
         };
         let Some(home) = self.projects.get_mut(&member.project) else { return };
         for number in &member.entries {
-            home.remove(*number, &member.roles);
+            home.remove(*number, &member.roles, &self.fingerprints);
         }
         home.roles.release(&member.roles);
         home.connections -= 1;
@@ -183,15 +191,17 @@ impl Index {
         let Some(member) = member_mut(&mut self.members, connection) else { return };
         let Some(home) = self.projects.get_mut(&member.project) else { return };
         subscription.channels = home.own_names(subscription.channels, self.hasher.clone());
-        let names = subscription.channels.clone();
+        let (names, filter) = (subscription.channels.clone(), subscription.filter.clone());
         let number = home.add(Entry { connection, round: 0, subscription });
         member.entries.push(number);
         let roles = member.roles.clone();
         let (entries, members) = (&home.entries, &self.members);
+        let traits = Traits { roles: &roles, filter: &filter };
         for name in names {
-            home.channels.entry(name).or_default().insert(number, &roles, |number| {
+            home.channels.entry(name).or_default().insert(number, traits, &self.fingerprints, |number| {
                 let entry = entries.get(number as usize)?.as_ref()?;
-                Some(members.get(entry.connection.slot() as usize)?.as_ref()?.roles.as_slice())
+                let member = members.get(entry.connection.slot() as usize)?.as_ref()?;
+                Some(Traits { roles: &member.roles, filter: &entry.subscription.filter })
             });
         }
     }
@@ -205,7 +215,7 @@ impl Index {
         });
         let Some(place) = place else { return false };
         let number = member.entries.swap_remove(place);
-        home.remove(number, &member.roles);
+        home.remove(number, &member.roles, &self.fingerprints);
         true
     }
 
@@ -267,6 +277,7 @@ impl Index {
         if !for_all && wanted.is_empty() {
             return found;
         }
+        let roles = (!for_all).then_some(wanted.as_slice());
         self.round += 1;
         let mut search = Search {
             event,
@@ -277,14 +288,9 @@ impl Index {
         };
         for channel in &event.channels {
             let Some(audience) = home.channels.get(channel) else { continue };
-            if for_all {
-                search.collect(audience.all(), None);
-            } else if audience.is_split() {
-                for candidates in wanted.iter().filter_map(|role| audience.with_role(*role)) {
-                    search.collect(candidates, None);
-                }
-            } else {
-                search.collect(audience.all(), Some(&wanted));
+            let candidates = audience.candidates(roles, &event.payload, &self.fingerprints);
+            for list in &candidates.lists {
+                search.collect(list, if candidates.by_role { None } else { roles });
             }
         }
         found
@@ -338,12 +344,13 @@ impl Project {
     }
 
     /// Takes a subscription off its channels and frees its number.
-    fn remove(&mut self, number: u32, roles: &[Term]) {
+    fn remove(&mut self, number: u32, roles: &[Term], fingerprints: &Fingerprints) {
         let Some(entry) = self.entries.get_mut(number as usize).and_then(Option::take) else { return };
         self.free.push(number);
+        let traits = Traits { roles, filter: &entry.subscription.filter };
         for channel in &entry.subscription.channels {
             let Some(audience) = self.channels.get_mut(channel) else { continue };
-            audience.remove(number, roles);
+            audience.remove(number, traits, fingerprints);
             if audience.is_empty() {
                 self.channels.remove(channel);
             }

@@ -29,6 +29,7 @@ pub mod index;
 pub mod limit;
 pub mod outbox;
 mod random;
+pub mod receipts;
 mod recheck;
 pub mod replay;
 pub mod settings;
@@ -37,5 +38,6 @@ pub mod snapshot;
 pub mod stats;
 pub mod tail;
 pub mod verdict;
+pub mod whereabouts;
 
 pub mod engine;

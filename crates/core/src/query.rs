@@ -22,11 +22,14 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use smallvec::SmallVec;
 
+pub(crate) use self::fingerprint::{Fingerprint, Fingerprints};
 pub use self::parse::{Limits, QueryError};
 pub use self::payload::Payload;
 
 mod compare;
+mod fingerprint;
 mod parse;
 mod payload;
 
@@ -112,6 +115,33 @@ impl Filter {
         self.canonical().iter().map(check).collect()
     }
 
+    /// Whether [`Self::equalities`] has any.
+    pub(crate) fn has_equality(&self) -> bool {
+        fn any(conditions: &[Condition]) -> bool {
+            conditions.iter().any(|condition| match condition {
+                Condition::Attribute { test: Test::Equal(values), .. } => {
+                    values.iter().all(|value| !value.is_array() && !value.is_object())
+                }
+                Condition::All(conditions) => any(conditions),
+                Condition::Attribute { .. } | Condition::Any(_) | Condition::SelectAll => false,
+            })
+        }
+        self.0.as_ref().is_some_and(|compiled| any(&compiled.conditions))
+    }
+
+    /// What cannot but hold if the filter is to let a payload pass: that an attribute equals one of some values, which are
+    /// no lists or objects.
+    pub(crate) fn equalities(
+        &self,
+        fingerprints: &Fingerprints,
+    ) -> impl Iterator<Item = (&str, SmallVec<[Fingerprint; 2]>)> {
+        let mut found = Vec::new();
+        if let Some(compiled) = &self.0 {
+            put_equalities(&compiled.conditions, fingerprints, &mut found);
+        }
+        found.into_iter()
+    }
+
     /// What the client asked for, written anew: `{"method":…,"attribute":…,"values":[…]}`, without an empty attribute.
     pub fn canonical(&self) -> &[String] {
         self.0.as_ref().map_or(&[], |compiled| &compiled.canonical)
@@ -127,6 +157,29 @@ pub struct Check {
     pub actual: Option<Value>,
     /// Whether it holds by itself.
     pub holds: bool,
+}
+
+/// Recursion is as deep as [`Limits::depth`] let the queries be.
+fn put_equalities<'a>(
+    conditions: &'a [Condition],
+    fingerprints: &Fingerprints,
+    found: &mut Vec<(&'a str, SmallVec<[Fingerprint; 2]>)>,
+) {
+    for condition in conditions {
+        match condition {
+            Condition::Attribute { name, test: Test::Equal(values) } => {
+                let prints: Option<SmallVec<[Fingerprint; 2]>> =
+                    values.iter().map(|value| fingerprints.of(value)).collect();
+                if let Some(mut prints) = prints {
+                    prints.sort_unstable();
+                    prints.dedup();
+                    found.push((name, prints));
+                }
+            }
+            Condition::All(conditions) => put_equalities(conditions, fingerprints, found),
+            Condition::Attribute { .. } | Condition::Any(_) | Condition::SelectAll => {}
+        }
+    }
 }
 
 impl Condition {

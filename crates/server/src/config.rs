@@ -25,7 +25,7 @@ use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::bus::redis;
-use crate::directory::database::DatabaseSettings;
+use crate::directory::database::{DatabaseSettings, Tls};
 use crate::http::{ingest, internal};
 use crate::{node, pressure, telemetry};
 
@@ -246,6 +246,8 @@ impl Config {
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
+            reread: Some(read.duration("users.reread")?).filter(|every| !every.is_zero()),
+            url_window: read.duration("resume.url_window")?,
             tail: tail::Bounds { rate: read.number::<u32>("tail.rate")?.max(1), ..tail::Bounds::default() },
             origin: OriginSettings {
                 hosts: read.hosts("origin.hosts")?,
@@ -484,6 +486,12 @@ impl<'a> Reader<'a> {
             self.at_least("database.connections", 1)?,
             self.some_time("database.timeout", Duration::from_millis(1))?,
         );
+        let tls = match self.choice("database.tls")? {
+            "off" => Tls::Off,
+            "require" => Tls::Require,
+            "verify" => Tls::Verify,
+            _ => Tls::Prefer,
+        };
         let (host, port) = (self.text("database.host"), self.text("database.port").trim());
         let port: Option<u16> = match port {
             "auto" => None,
@@ -507,9 +515,19 @@ impl<'a> Reader<'a> {
             schema: self.text("database.schema").to_owned(),
             user: self.text("database.user").to_owned(),
             password: Some(self.text("database.password")).filter(|text| !text.is_empty()).map(Secret::new),
+            tls,
+            certificates: Some(self.text("database.certificates"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             connections: connections.try_into().unwrap_or(u32::MAX),
             timeout,
         };
+        #[cfg(feature = "mongodb")]
+        if engine == Engine::Mongodb && matches!(settings.tls, Tls::Require | Tls::Verify) {
+            return Err(
+                self.wrong("database.tls", "`prefer` or `off`: links to MongoDB are not encrypted yet")
+            );
+        }
         Ok(Some(Database { engine, settings }))
     }
 
@@ -526,21 +544,75 @@ impl<'a> Reader<'a> {
     }
 
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
-        let said = |key| Some(self.text(key)).filter(|text| !text.is_empty());
-        let settings = redis::Settings {
-            url: said("redis.url").map(Secret::new),
-            host: self.text("redis.host").to_owned(),
-            port: self.parsed("redis.port", "a port")?,
-            user: self.text("redis.user").to_owned(),
-            password: said("redis.password").map(Secret::new),
-            certificates: said("redis.certificates").map(PathBuf::from),
+        let choice = self.choice("bus")?;
+        let place = match (choice, self.place_of_redis()?) {
+            ("redis", None) => {
+                return Err(
+                    self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is")
+                );
+            }
+            ("redis" | "auto", Some(place)) => place,
+            _ => return Ok(None),
         };
-        let is_named = settings.url.is_some() || !settings.host.is_empty();
-        match (self.choice("bus")?, is_named) {
-            ("redis", false) => Err(self.wrong("bus", "`memory`, unless `redis.host` or `redis.url` is set")),
-            ("redis" | "auto", true) => Ok(Some(settings)),
-            _ => Ok(None),
-        }
+        Ok(Some(redis::Settings {
+            place,
+            user: self.text("redis.user").to_owned(),
+            password: self.secret("redis.password"),
+            tls: self.switch("redis.tls")?,
+            certificates: self.said("redis.certificates").map(PathBuf::from),
+            backlog: redis::Bounds {
+                messages: self.at_least("redis.backlog_messages", 1)?,
+                bytes: self.at_least("redis.backlog_bytes", 1)?,
+            },
+            durable: match self.choice("redis.durable")? {
+                "off" => None,
+                durable => Some(redis::Durable {
+                    is_bridged: durable == "bridge",
+                    window: self.duration("resume.window")?,
+                    entries: self.at_least("redis.durable_events", 1)?,
+                }),
+            },
+        }))
+    }
+
+    /// Where Redis is, if anything is said of it.
+    fn place_of_redis(&self) -> Result<Option<redis::Place>, ConfigError> {
+        let (sentinels, cluster) = (self.list("redis.sentinels"), self.list("redis.cluster"));
+        let is_sharded = self.switch("redis.sharded")?;
+        let (url, host) = (self.secret("redis.url"), self.text("redis.host").to_owned());
+        let port = self.parsed("redis.port", "a port")?;
+        Ok(match (sentinels.is_empty(), cluster.is_empty()) {
+            (false, false) => {
+                return Err(self.wrong("redis.sentinels", "nothing where `redis.cluster` is set"));
+            }
+            (true, true) if is_sharded => {
+                return Err(self.wrong("redis.sharded", "`false`, unless `redis.cluster` is set"));
+            }
+            (false, true) if is_sharded => {
+                return Err(self.wrong("redis.sharded", "`false` where `redis.sentinels` is set"));
+            }
+            (false, true) => Some(redis::Place::Sentinels {
+                addresses: sentinels,
+                master: self.text("redis.sentinel_master").to_owned(),
+                user: self.text("redis.sentinel_user").to_owned(),
+                password: self.secret("redis.sentinel_password"),
+            }),
+            (true, false) => Some(redis::Place::Cluster { addresses: cluster, is_sharded }),
+            (true, true) => match url {
+                Some(url) => Some(redis::Place::Url(url)),
+                None => {
+                    Some(host).filter(|host| !host.is_empty()).map(|host| redis::Place::Server { host, port })
+                }
+            },
+        })
+    }
+
+    fn said(&self, key: &'static str) -> Option<&'a str> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
+    fn secret(&self, key: &'static str) -> Option<Secret> {
+        self.said(key).map(Secret::new)
     }
 
     fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
@@ -648,6 +720,7 @@ mod tests {
             "jwt.hs256_secret",
             "redis.url",
             "redis.password",
+            "redis.sentinel_password",
             "database.password",
         ];
         let layers = keys.iter().fold(Layers::defaults(), |layers, key| {

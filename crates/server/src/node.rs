@@ -139,7 +139,12 @@ impl Node {
         let address = listener.local_addr().map_err(listen)?;
         let (counted, probed) = (Arc::clone(&directory), Arc::clone(&directory));
         let presences = Presences::new(Arc::clone(&directory), Arc::clone(&bus), settings.holds);
-        let whereabouts = Whereabouts::new(settings.engine.replay.window, settings.memory);
+        let whereabouts = Whereabouts::new(
+            settings.engine.replay.window,
+            settings.engine.url_window,
+            Arc::clone(&bus),
+            settings.memory,
+        );
         let admission = Arc::new(
             Admission::new(directory, settings.addresses, settings.outage)
                 .counting_with(settings.counter, settings.addresses)

@@ -34,10 +34,16 @@ pub(crate) enum Job {
     Accept(Client),
     /// Deliver this event, and keep it for who is away.
     Publish(Arc<Event>),
+    /// Deliver this event, which happened at this moment, late.
+    PublishLate(Arc<Event>, Instant),
+    /// Keep this event, which happened at this moment, before the node was there, for who is away.
+    Record(Arc<Event>, Instant),
     /// Deliver this event, which is of this node and of this moment.
     Mention(Arc<Event>),
     /// Events come in from now on.
     Begin,
+    /// Events come in from now on, and first those since this moment.
+    BeginFrom(Instant),
     /// Events may have been missed until now.
     Gap,
     /// Tell how many connections each project has.
@@ -338,16 +344,20 @@ impl Shard {
                     engine.owner_found(connection, found);
                 });
             }
-            Effect::Absent { connection } => {
+            Effect::Absent { connection, took_leave } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
-                presences.begin_to_leave(&self.0.background, holder);
+                presences.begin_to_leave(&self.0.background, holder, took_leave);
             }
-            Effect::Refresh { project, user } => {
+            Effect::Refresh { project, user, is_awaited } => {
                 let admission = Arc::clone(&self.0.admission);
                 let (of, whom) = (project.clone(), user.clone());
-                self.look_up(async move { admission.refresh(&of, &whom).await }, move |engine, found| {
-                    engine.refreshed(&project, &user, &found);
-                });
+                let look_up = async move {
+                    match is_awaited {
+                        true => admission.refresh(&of, &whom).await,
+                        false => admission.look_again(&of, &whom).await,
+                    }
+                };
+                self.look_up(look_up, move |engine, found| engine.refreshed(&project, &user, &found));
             }
         }
     }
@@ -415,8 +425,14 @@ impl Shard {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
                 self.step(|engine| engine.publish(&event, Instant::now()));
             }
+            Job::PublishLate(event, at) => {
+                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received late");
+                self.step(|engine| engine.publish_late(&event, at, Instant::now()));
+            }
+            Job::Record(event, at) => self.step(|engine| engine.record(&event, at)),
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
             Job::Begin => self.step(|engine| engine.begin(Instant::now())),
+            Job::BeginFrom(since) => self.step(|engine| engine.begin_from(since)),
             Job::Gap => self.step(|engine| engine.gap(Instant::now())),
             Job::Count(answer) => {
                 // Whoever asked may have gone.

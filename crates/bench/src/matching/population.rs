@@ -21,26 +21,26 @@ use crate::BenchError;
 use crate::memory::resident;
 
 /// How many receive an event for `any` or for the large team.
-pub(super) const CROWD: usize = 10_000;
+pub(crate) const CROWD: usize = 10_000;
 
 const PROJECT: &str = "bench";
 const TEAM_OF: usize = 10;
 const NEWS: &str = "databases.main.collections.news.documents";
 
 /// Ids of live connections. Only an engine gives them out, and each only once while it lives.
-pub(super) struct Ids {
+pub(crate) struct Ids {
     ids: Vec<ConnectionId>,
     _engine: Engine,
 }
 
 impl Ids {
-    pub(super) fn of(&self, size: usize) -> &[ConnectionId] {
+    pub(crate) fn of(&self, size: usize) -> &[ConnectionId] {
         self.ids.get(..size).unwrap_or(&self.ids)
     }
 }
 
 /// As many ids as asked for.
-pub(super) fn mint(count: usize) -> Ids {
+pub(crate) fn mint(count: usize) -> Ids {
     let now = Instant::now();
     let mut engine = Engine::new(Settings::default(), 1);
     let mut open = || {
@@ -69,20 +69,20 @@ fn hello() -> Hello {
 
 /// What an index takes, in bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Footprint {
-    pub(super) connection: f64,
-    pub(super) subscription: f64,
+pub(crate) struct Footprint {
+    pub(crate) connection: f64,
+    pub(crate) subscription: f64,
 }
 
 /// An index with its connections.
-pub(super) struct Population {
+pub(crate) struct Population {
     index: Index,
     connections: Vec<ConnectionId>,
     project: ProjectId,
 }
 
 impl Population {
-    pub(super) fn build(ids: &[ConnectionId]) -> Result<(Self, Footprint), BenchError> {
+    pub(crate) fn build(ids: &[ConnectionId]) -> Result<(Self, Footprint), BenchError> {
         let (connections, project) = (ids.to_vec(), ProjectId::from(PROJECT));
         let mut this = Self { index: Index::new(1), connections, project };
         let empty = resident()?;
@@ -110,16 +110,16 @@ impl Population {
         Ok((this, footprint))
     }
 
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.connections.len()
     }
 
-    pub(super) fn receivers(&mut self, event: &Event) -> Vec<Receiver> {
+    pub(crate) fn receivers(&mut self, event: &Event) -> Vec<Receiver> {
         self.index.receivers(event)
     }
 
     /// Every connection with its roles and subscriptions.
-    pub(super) fn members(&self) -> impl Iterator<Item = Member<'_>> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = Member<'_>> {
         self.connections.iter().map(|id| Member {
             connection: *id,
             roles: self.index.roles(*id).collect(),
@@ -128,13 +128,13 @@ impl Population {
     }
 
     /// A user's own document has changed.
-    pub(super) fn document_event(&self, number: usize) -> Result<Event, BenchError> {
+    pub(crate) fn document_event(&self, number: usize) -> Result<Event, BenchError> {
         let number = self.scattered(number);
         self.event_of_document("notes", number, &format!("read(\"user:{}\")", user(number)))
     }
 
     /// A user's file has changed, and nobody listens to files.
-    pub(super) fn unheard_event(&self, number: usize) -> Result<Event, BenchError> {
+    pub(crate) fn unheard_event(&self, number: usize) -> Result<Event, BenchError> {
         let number = self.scattered(number);
         let ids = [("bucketId", "pictures"), ("fileId", &document(number))];
         self.event(
@@ -145,14 +145,14 @@ impl Population {
     }
 
     /// News for everybody who listens to news.
-    pub(super) fn event_for_any(&self, number: usize) -> Result<Event, BenchError> {
+    pub(crate) fn event_for_any(&self, number: usize) -> Result<Event, BenchError> {
         let mut event = self.event_of_document("news", number, "read(\"any\")")?;
         event.channels.retain(|channel| channel.as_str() != "documents");
         Ok(event)
     }
 
     /// Something for the large team, on channels that everybody listens to.
-    pub(super) fn event_for_team(&self, number: usize) -> Result<Event, BenchError> {
+    pub(crate) fn event_for_team(&self, number: usize) -> Result<Event, BenchError> {
         self.event_of_document("plans", number, "read(\"team:crowd\")")
     }
 
@@ -213,10 +213,10 @@ impl Population {
 }
 
 /// A connection as it stands in the index.
-pub(super) struct Member<'a> {
-    pub(super) connection: ConnectionId,
-    pub(super) roles: Vec<&'a Role>,
-    pub(super) subscriptions: Vec<&'a Subscription>,
+pub(crate) struct Member<'a> {
+    pub(crate) connection: ConnectionId,
+    pub(crate) roles: Vec<&'a Role>,
+    pub(crate) subscriptions: Vec<&'a Subscription>,
 }
 
 fn subscription(id: &str, channels: Vec<Channel>) -> Subscription {

@@ -109,7 +109,7 @@ impl Engine {
             address,
             user: live.and_then(|live| live.identity.user()).cloned(),
             admin: live.is_some_and(|live| live.identity.admin),
-            impersonated: live.is_some_and(|live| live.identity.impersonated),
+            impersonated: live.is_some_and(|live| live.identity.actor.is_some()),
             opened_at: connection.opened_at,
             expires_at: live.and_then(|live| live.expires_at),
             rechecking: live.is_some_and(|live| live.rechecking),

@@ -1,14 +1,17 @@
-//! The subscriptions on one channel, split by role once there are many.
+//! The subscriptions on one channel, split by role and by what their queries ask for once there are many.
 
 use std::collections::HashMap;
 
 use foldhash::fast::FixedState;
+use smallvec::SmallVec;
 
 use super::postings::Postings;
 use super::term::Term;
+use super::values::Values;
+use crate::query::{Filter, Fingerprints, Payload};
 
 /// A channel with more subscriptions than this is split by role, so that an event for one role does not look at the
-/// others; below it, comparing roles one by one costs less than keeping the split.
+/// others; below it, comparing roles one by one costs less than keeping the split. The same goes for queries.
 ///
 /// Tests split early, so that small cases reach both ways.
 const CROWD: usize = if cfg!(test) { 4 } else { 48 };
@@ -17,79 +20,140 @@ const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 #[derive(Debug, Default)]
 pub(super) struct Audience {
     all: Postings,
-    #[expect(
-        clippy::box_collection,
-        reason = "most channels are never split; a table in place would be six words for each"
-    )]
-    by_role: Option<Box<HashMap<Term, Postings, FixedState>>>,
+    split: Option<Box<Split>>,
+}
+
+/// What there is only of a crowd.
+#[derive(Debug, Default)]
+struct Split {
+    by_role: HashMap<Term, Postings, FixedState>,
+    /// Only if queries are asked at all.
+    by_value: Option<Values>,
+}
+
+/// What a subscription is split by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Traits<'a> {
+    pub(super) roles: &'a [Term],
+    pub(super) filter: &'a Filter,
+}
+
+/// Who may be meant by an event.
+#[derive(Debug)]
+pub(super) struct Candidates<'a> {
+    pub(super) lists: SmallVec<[&'a [u32]; 4]>,
+    /// Whether they were found by their role, which then need not be asked for.
+    pub(super) by_role: bool,
 }
 
 impl Audience {
-    /// Adds a subscription. `roles_of` tells the roles of any subscription, for the moment of the split.
+    /// Adds a subscription. `traits_of` tells those of any subscription, for the moment of the split.
     pub(super) fn insert<'a>(
         &mut self,
         subscription: u32,
-        roles: &[Term],
-        roles_of: impl Fn(u32) -> Option<&'a [Term]>,
+        traits: Traits<'_>,
+        fingerprints: &Fingerprints,
+        traits_of: impl Fn(u32) -> Option<Traits<'a>>,
     ) {
         self.all.insert(subscription);
-        match &mut self.by_role {
-            Some(by_role) => add(by_role, subscription, roles),
+        let everyone =
+            || self.all.as_slice().iter().filter_map(|member| Some((*member, traits_of(*member)?)));
+        let mut asks = traits.filter.has_equality();
+        match &mut self.split {
+            Some(split) => add(&mut split.by_role, subscription, traits.roles),
             None if self.all.len() > CROWD => {
-                let mut by_role = Box::default();
-                for member in self.all.as_slice() {
-                    add(&mut by_role, *member, roles_of(*member).unwrap_or_default());
+                let mut split = Split::default();
+                for (member, traits) in everyone() {
+                    add(&mut split.by_role, member, traits.roles);
+                    asks |= traits.filter.has_equality();
                 }
-                self.by_role = Some(by_role);
+                self.split = Some(Box::new(split));
+            }
+            None => {}
+        }
+        let Some(split) = &mut self.split else { return };
+        match &mut split.by_value {
+            Some(by_value) => by_value.insert(subscription, traits.filter, fingerprints),
+            None if asks => {
+                let by_value = split.by_value.insert(Values::default());
+                for (member, traits) in everyone() {
+                    by_value.insert(member, traits.filter, fingerprints);
+                }
             }
             None => {}
         }
     }
 
-    /// Removes a subscription that has these roles.
-    pub(super) fn remove(&mut self, subscription: u32, roles: &[Term]) {
+    /// Removes a subscription that has these traits.
+    pub(super) fn remove(&mut self, subscription: u32, traits: Traits<'_>, fingerprints: &Fingerprints) {
         self.all.remove(subscription);
-        self.remove_roles(subscription, roles);
         if self.all.len() < CROWD / 2 {
-            self.by_role = None;
+            self.split = None;
+        }
+        let Some(split) = &mut self.split else { return };
+        split.remove_roles(subscription, traits.roles);
+        if let Some(by_value) = &mut split.by_value {
+            by_value.remove(subscription, traits.filter, fingerprints);
+            if by_value.is_pointless() {
+                split.by_value = None;
+            }
         }
     }
 
     /// Follows a subscription from its old roles to its new ones.
     pub(super) fn swap_roles(&mut self, subscription: u32, old: &[Term], new: &[Term]) {
-        self.remove_roles(subscription, old);
-        if let Some(by_role) = &mut self.by_role {
-            add(by_role, subscription, new);
+        if let Some(split) = &mut self.split {
+            split.remove_roles(subscription, old);
+            add(&mut split.by_role, subscription, new);
         }
     }
 
-    /// Everyone on the channel.
-    pub(super) fn all(&self) -> &[u32] {
-        self.all.as_slice()
-    }
-
-    /// Those on a split channel that have the role; `None` if the channel is not split.
-    pub(super) fn with_role(&self, role: Term) -> Option<&[u32]> {
-        let by_role = self.by_role.as_ref()?;
-        Some(by_role.get(&role).map_or(&[], Postings::as_slice))
-    }
-
-    /// Whether [`Self::with_role`] has answers.
-    pub(super) fn is_split(&self) -> bool {
-        self.by_role.is_some()
+    /// Those who may be meant by an event about this payload, for these roles or for everybody: by their role or by what
+    /// they ask for, whichever are fewer.
+    pub(super) fn candidates(
+        &self,
+        roles: Option<&[Term]>,
+        payload: &Payload,
+        fingerprints: &Fingerprints,
+    ) -> Candidates<'_> {
+        let everyone = || SmallVec::from_iter([self.all.as_slice()]);
+        let Some(split) = &self.split else { return Candidates { lists: everyone(), by_role: false } };
+        let by_role: SmallVec<[&[u32]; 4]> = match roles {
+            Some(roles) => {
+                roles.iter().filter_map(|role| split.by_role.get(role)).map(Postings::as_slice).collect()
+            }
+            None => everyone(),
+        };
+        if let Some(by_value) = &split.by_value
+            && count(&by_role) > FEW + by_value.lookups()
+        {
+            let by_value = by_value.candidates(payload, fingerprints);
+            if count(&by_value) < count(&by_role) {
+                return Candidates { lists: by_value, by_role: false };
+            }
+        }
+        Candidates { lists: by_role, by_role: true }
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }
+}
 
+/// So many candidates are asked sooner than the payload is opened for what it says.
+const FEW: usize = if cfg!(test) { 1 } else { 4 };
+
+fn count(lists: &[&[u32]]) -> usize {
+    lists.iter().map(|list| list.len()).sum()
+}
+
+impl Split {
     fn remove_roles(&mut self, subscription: u32, roles: &[Term]) {
-        let Some(by_role) = &mut self.by_role else { return };
         for role in roles {
-            if let Some(postings) = by_role.get_mut(role) {
+            if let Some(postings) = self.by_role.get_mut(role) {
                 postings.remove(subscription);
                 if postings.is_empty() {
-                    by_role.remove(role);
+                    self.by_role.remove(role);
                 }
             }
         }

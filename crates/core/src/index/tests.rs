@@ -1,5 +1,7 @@
 //! The index against a naive model that follows the rules word for word.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -27,16 +29,69 @@ fn project(number: u8) -> ProjectId {
     ProjectId::new(format!("p{number}"))
 }
 
-fn filter(value: Option<u8>) -> Filter {
-    let texts: Vec<String> = value
-        .map(|v| format!(r#"{{"method":"equal","attribute":"v","values":[{v}]}}"#))
-        .into_iter()
-        .collect();
+/// What a subscription asks of the attributes `v` and `w`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Query {
+    Equal(u8),
+    EqualAny(u8, u8),
+    Both(u8, u8),
+    Either(u8, u8),
+    Not(u8),
+}
+
+impl Query {
+    fn text(self) -> String {
+        let test = |method: &str, name: &str, values: &str| {
+            format!(r#"{{"method":"{method}","attribute":"{name}","values":[{values}]}}"#)
+        };
+        let join = |method: &str, v: u8, w: u8| {
+            let (v, w) = (test("equal", "v", &v.to_string()), test("equal", "w", &w.to_string()));
+            format!(r#"{{"method":"{method}","values":[{v},{w}]}}"#)
+        };
+        match self {
+            Self::Equal(v) => test("equal", "v", &v.to_string()),
+            Self::EqualAny(v, other) => test("equal", "v", &format!("{v},{other},{v}")),
+            Self::Both(v, w) => join("and", v, w),
+            Self::Either(v, w) => join("or", v, w),
+            Self::Not(v) => test("notEqual", "v", &v.to_string()),
+        }
+    }
+
+    fn holds(self, value: u8) -> bool {
+        let (v_is, w_is) = (value, other_of(value));
+        match self {
+            Self::Equal(v) => v == v_is,
+            Self::EqualAny(v, other) => v == v_is || other == v_is,
+            Self::Both(v, w) => v == v_is && w == w_is,
+            Self::Either(v, w) => v == v_is || w == w_is,
+            Self::Not(v) => v != v_is,
+        }
+    }
+}
+
+/// The attribute `w` of an event whose `v` is this.
+fn other_of(value: u8) -> u8 {
+    value % 2
+}
+
+fn query() -> impl Strategy<Value = Query> {
+    let value = || 0..3u8;
+    prop_oneof![
+        4 => value().prop_map(Query::Equal),
+        1 => (value(), value()).prop_map(|(v, other)| Query::EqualAny(v, other)),
+        1 => (value(), value()).prop_map(|(v, w)| Query::Both(v, w)),
+        1 => (value(), value()).prop_map(|(v, w)| Query::Either(v, w)),
+        1 => value().prop_map(Query::Not),
+    ]
+}
+
+fn filter(query: Option<Query>) -> Filter {
+    let texts: Vec<String> = query.map(Query::text).into_iter().collect();
     Filter::parse(&texts, &Limits::default()).unwrap_or_default()
 }
 
 fn event(project_number: u8, channels: &[u8], roles: &[u8], value: u8) -> Event {
-    let payload = Bytes::from(format!(r#"{{"v":{value}}}"#));
+    let payload = Bytes::from(format!(r#"{{"v":{value},"w":{}}}"#, other_of(value)));
     Event {
         id: "e".into(),
         project: project(project_number),
@@ -56,7 +111,7 @@ enum Step {
     Enter { connection: u8, project: u8, roles: Vec<u8> },
     Leave { connection: u8 },
     SetRoles { connection: u8, roles: Vec<u8> },
-    Subscribe { connection: u8, id: u8, channels: Vec<u8>, value: Option<u8> },
+    Subscribe { connection: u8, id: u8, channels: Vec<u8>, query: Option<Query> },
     Unsubscribe { connection: u8, id: u8 },
     Publish { project: u8, channels: Vec<u8>, roles: Vec<u8>, value: u8 },
 }
@@ -68,8 +123,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (0..CONNECTIONS, 0..2u8, roles()).prop_map(|(connection, project, roles)| Step::Enter { connection, project, roles }),
         1 => (0..CONNECTIONS).prop_map(|connection| Step::Leave { connection }),
         2 => (0..CONNECTIONS, roles()).prop_map(|(connection, roles)| Step::SetRoles { connection, roles }),
-        8 => (0..CONNECTIONS, 0..3u8, channels(), prop::option::of(0..3u8))
-            .prop_map(|(connection, id, channels, value)| Step::Subscribe { connection, id, channels, value }),
+        8 => (0..CONNECTIONS, 0..3u8, channels(), prop::option::of(query()))
+            .prop_map(|(connection, id, channels, query)| Step::Subscribe { connection, id, channels, query }),
         1 => (0..CONNECTIONS, 0..3u8).prop_map(|(connection, id)| Step::Unsubscribe { connection, id }),
         3 => (0..2u8, channels(), prop::collection::vec(0..ROLES, 0..4), 0..3u8)
             .prop_map(|(project, channels, roles, value)| Step::Publish { project, channels, roles, value }),
@@ -82,7 +137,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 struct Model {
     project: u8,
     roles: BTreeSet<u8>,
-    subscriptions: BTreeMap<u8, (BTreeSet<u8>, Option<u8>)>,
+    subscriptions: BTreeMap<u8, (BTreeSet<u8>, Option<Query>)>,
 }
 
 impl Model {
@@ -94,7 +149,7 @@ impl Model {
             return BTreeSet::new();
         }
         let wanted = self.subscriptions.iter().filter(|(_, (names, query))| {
-            channels.iter().any(|name| names.contains(name)) && query.is_none_or(|query| query == value)
+            channels.iter().any(|name| names.contains(name)) && query.is_none_or(|query| query.holds(value))
         });
         wanted.map(|(id, _)| format!("s{id}")).collect()
     }
@@ -128,18 +183,18 @@ proptest! {
                         model.roles = roles.into_iter().collect();
                     }
                 }
-                Step::Subscribe { connection: number, id, channels, value } => {
+                Step::Subscribe { connection: number, id, channels, query } => {
                     let channels_named = channels.iter().copied().map(channel).collect();
                     let id_named = SubscriptionId::new(format!("s{id}"));
                     index.subscribe(
                         connection(number),
-                        Subscription::new(id_named, channels_named, filter(value)),
+                        Subscription::new(id_named, channels_named, filter(query)),
                     );
                     if let Some(model) = model.get_mut(&number) {
                         if channels.is_empty() {
                             model.subscriptions.remove(&id);
                         } else {
-                            model.subscriptions.insert(id, (channels.into_iter().collect(), value));
+                            model.subscriptions.insert(id, (channels.into_iter().collect(), query));
                         }
                     }
                 }
@@ -183,4 +238,98 @@ fn a_stale_id_does_not_reach_the_connection_that_has_the_slot_now() {
     index.leave(old);
     assert_eq!(index.subscriptions(new).count(), 0);
     assert_eq!(index.project(new), Some(&project(0)));
+}
+
+/// Texts of queries over few attributes and values of every kind, as clients may write them.
+fn any_query() -> impl Strategy<Value = String> {
+    let value = prop_oneof![
+        Just("null"),
+        Just("true"),
+        Just("0"),
+        Just("-0.0"),
+        Just("0.0"),
+        Just("1"),
+        Just(r#""1""#),
+        Just(r#""""#),
+        Just("[1]"),
+        Just("{}"),
+        Just("1e3"),
+    ];
+    let method =
+        prop_oneof![4 => Just("equal"), 1 => Just("notEqual"), 1 => Just("lessThan"), 1 => Just("isNull")];
+    let leaf = (method, prop_oneof![Just("a"), Just("b.c")], prop::collection::vec(value, 1..3)).prop_map(
+        |(method, name, values)| {
+            let values = if method == "isNull" { String::new() } else { values.join(",") };
+            format!(r#"{{"method":"{method}","attribute":"{name}","values":[{values}]}}"#)
+        },
+    );
+    leaf.prop_recursive(2, 6, 3, |inner| {
+        (prop_oneof![3 => Just("and"), 1 => Just("or")], prop::collection::vec(inner, 0..3))
+            .prop_map(|(method, inner)| format!(r#"{{"method":"{method}","values":[{}]}}"#, inner.join(",")))
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_crowd_with_queries_is_told_what_each_query_lets_through(
+        queries in prop::collection::vec(prop::collection::vec(any_query(), 0..3), 1..40),
+        payloads in prop::collection::vec(
+            (prop::option::of("null|true|0|0\\.0|1|1\\.0|\"1\"|\"\"|\\[1\\]|\\{\\}|1000\\.0"), prop::option::of("null|1|\"1\"")),
+            1..8,
+        ),
+        leaving in prop::collection::vec(any::<bool>(), 40),
+    ) {
+        let mut index = Index::new(3);
+        let mut model = BTreeMap::new();
+        for (number, texts) in (0u8..).zip(&queries) {
+            let Ok(filter) = Filter::parse(texts, &Limits::default()) else { continue };
+            index.enter(connection(number), &project(0), &[role(1)]);
+            let subscription = Subscription::new("s".into(), SmallVec::from_buf([channel(0)]), filter.clone());
+            index.subscribe(connection(number), subscription);
+            model.insert(connection(number), filter);
+        }
+        for half in [false, true] {
+            if half {
+                for (number, leaves) in (0u8..).zip(&leaving) {
+                    if *leaves {
+                        index.leave(connection(number));
+                        model.remove(&connection(number));
+                    }
+                }
+            }
+            for (a, b) in &payloads {
+                let members = [("a", a), ("b.c", b)];
+                let members = members.iter().filter_map(|(name, value)| Some(format!(r#""{name}":{}"#, value.as_ref()?)));
+                let text = Bytes::from(format!("{{{}}}", members.collect::<Vec<_>>().join(",")));
+                let mut event = event(0, &[0], &[0], 0);
+                event.payload = Payload::new(text);
+                let found: BTreeSet<_> = index.receivers(&event).into_iter().map(|found| found.connection).collect();
+                let expected: BTreeSet<_> =
+                    model.iter().filter(|(_, filter)| filter.matches(&event.payload)).map(|(id, _)| *id).collect();
+                prop_assert_eq!(found, expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn of_many_who_ask_for_values_of_their_own_only_one_is_looked_at() {
+    let mut index = Index::new(1);
+    for number in 0..CONNECTIONS {
+        index.enter(connection(number), &project(0), &[role(1)]);
+        let subscription = Subscription::new(
+            "s".into(),
+            SmallVec::from_buf([channel(0)]),
+            filter(Some(Query::Equal(number))),
+        );
+        index.subscribe(connection(number), subscription);
+    }
+    let event = event(0, &[0], &[1], 5);
+    let audience = &index.projects[&project(0)].channels[&channel(0)];
+    let roles = [index.projects[&project(0)].roles.find(&role(1)).unwrap()];
+    for roles in [None, Some(&roles[..])] {
+        let candidates = audience.candidates(roles, &event.payload, &index.fingerprints);
+        assert_eq!(candidates.lists.iter().map(|list| list.len()).sum::<usize>(), 1);
+    }
+    assert_eq!(index.receivers(&event).len(), 1);
 }

@@ -129,7 +129,7 @@ fn member<'a>(array: &'a Value, key: &str) -> Option<&'a Value> {
 
 /// A number as PHP holds it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Numeric {
+pub(super) enum Numeric {
     Integer(i64),
     Float(f64),
 }
@@ -146,7 +146,7 @@ impl Numeric {
 
 /// Integers beyond 64 bits with a sign are floats to PHP. The one difference: the parser makes a float of the token
 /// `-0`, which PHP reads as the integer 0.
-fn number(number: &Number) -> Numeric {
+pub(super) fn number(number: &Number) -> Numeric {
     match number.as_i64() {
         Some(value) => Numeric::Integer(value),
         None => Numeric::Float(number.as_f64().unwrap_or(f64::NAN)),
