@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{self, Tool};
 use crate::sdk::{self, Place};
 use crate::step::Step;
-use crate::{deny, direction, fuzz, instructions, system, tidy};
+use crate::{console, deny, direction, fuzz, instructions, system, tidy, typescript};
 
 /// What is not built unless it is asked for.
 const MONGODB: &str = "realtime-server/mongodb";
@@ -64,6 +64,8 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
             step("instructions of the core's paths", instructions::check),
             step("official SDKs in Node.js", |root| sdk::test(root, Place::Node)),
             step("official SDK and dev page in Chromium", |root| sdk::test(root, Place::Browser)),
+            step("TypeScript SDK and examples", typescript::test),
+            step("web console in Chromium", console::test),
         ]);
     }
     steps

@@ -6,6 +6,7 @@
 )]
 
 mod ci;
+mod console;
 mod deny;
 mod direction;
 mod fuzz;
@@ -16,6 +17,7 @@ mod static_binary;
 mod step;
 mod system;
 mod tidy;
+mod typescript;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -31,9 +33,14 @@ Usage: cargo xtask <verb>
   tidy                      House rules: openings, names, sizes, imports, directions between crates.
   deny                      Licences, bans and sources of dependencies (cargo-deny).
   sdk [--browser]           The official Appwrite SDKs from npm against the server; or in Chromium.
+  sdk --typescript          The TypeScript SDK: lints, size, tests, the package, the examples.
+  console [--build]         The web console: types, freshness of what is embedded, every page in Chromium;
+                            or builds what is embedded.
   bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
   instructions [--update]   Instructions of the core's paths, counted by callgrind, against the committed
                             figures; --update writes them anew.
+  sim [--seed N] [--seconds N]
+                            Many nodes, clients and faults in virtual time, seed after seed; `sim --help` has more.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
   static [PROFILE] [--features LIST]
                             The static binary of the container image (dist), tried in an empty file
@@ -56,12 +63,19 @@ fn main() -> ExitCode {
         ["deny"] => deny::check(&root),
         ["sdk"] => sdk::test(&root, sdk::Place::Node),
         ["sdk", "--browser"] => sdk::test(&root, sdk::Place::Browser),
+        ["sdk", "--typescript"] => typescript::test(&root),
+        ["console"] => console::test(&root),
+        ["console", "--build"] => console::make(&root),
         ["bench", rest @ ..] => process::Tool::cargo(&root)
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
             .args(rest.iter().copied())
             .run(),
         ["instructions"] => instructions::check(&root),
         ["instructions", "--update"] => instructions::update(&root),
+        ["sim", rest @ ..] => process::Tool::cargo(&root)
+            .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-sim", "--"])
+            .args(rest.iter().copied())
+            .run(),
         ["static"] => make_static(&root, "dist", ""),
         ["static", "--features", features] => make_static(&root, "dist", features),
         ["static", profile] => make_static(&root, profile, ""),

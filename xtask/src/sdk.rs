@@ -31,9 +31,10 @@ pub(crate) fn test(root: &Path, place: Place) -> Result<(), String> {
 }
 
 /// Exactly what the lock file says; done once for each lock file.
-fn install(folder: &Path) -> Result<(), String> {
+pub(crate) fn install(folder: &Path) -> Result<(), String> {
     let read = |path: &Path| std::fs::read_to_string(path).ok();
-    let lock = read(&folder.join("package-lock.json")).ok_or("tests/sdk/package-lock.json is missing")?;
+    let lock = folder.join("package-lock.json");
+    let lock = read(&lock).ok_or_else(|| format!("{} is missing", lock.display()))?;
     let stamp = folder.join("node_modules/.installed-lock");
     if read(&stamp).as_ref() == Some(&lock) {
         return Ok(());
@@ -44,7 +45,7 @@ fn install(folder: &Path) -> Result<(), String> {
 }
 
 /// The server's binary, built from the sources at hand.
-fn server(root: &Path) -> Result<PathBuf, String> {
+pub(crate) fn server(root: &Path) -> Result<PathBuf, String> {
     Tool::cargo(root)
         .args(["build", "--quiet", "--locked", "--package", "realtime-server", "--bin", "realtime"])
         .run()?;

@@ -59,6 +59,14 @@ pub(crate) fn services(root: &Path) -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { install(root, &missing) }
 }
 
+/// The languages that examples are written in.
+pub(crate) fn scripts(root: &Path) -> Result<(), String> {
+    let languages = [("python3", "python3"), ("php", "php-cli"), ("curl", "curl")];
+    let missing: Vec<&str> =
+        languages.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if missing.is_empty() { Ok(()) } else { install(root, &missing) }
+}
+
 /// Whether a program is where Debian puts programs; those of services are not always on the path.
 fn is_there(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();

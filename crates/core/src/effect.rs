@@ -74,6 +74,8 @@ pub enum Effect {
     Absent {
         /// Which.
         connection: ConnectionId,
+        /// Whether its client took leave, and will not be back in a moment.
+        took_leave: bool,
     },
     /// Read a user again, past every cache; answer with [`crate::engine::Engine::refreshed`].
     Refresh {
@@ -81,6 +83,9 @@ pub enum Effect {
         project: ProjectId,
         /// Which user.
         user: UserId,
+        /// Whether something waits for it, so that a directory that is away is asked again; else it is as good not to
+        /// know for now.
+        is_awaited: bool,
     },
 }
 

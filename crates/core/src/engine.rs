@@ -1,14 +1,17 @@
 //! The connections of one shard and all that happens to them: what happened goes in, what to do comes out.
 
+mod inspecting;
+mod presenting;
+mod request;
 mod resume;
 mod slow;
 mod tailing;
+mod users;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
@@ -18,14 +21,13 @@ use crate::connection::{Connection, Live, Opening, Presents, State, WAITING_COMM
 use crate::deadline::Deadlines;
 use crate::effect::{Admission, Effect};
 use crate::event::{Event, Holder};
-use crate::id::{ConnectionId, ProjectId, SubscriptionId, TeamId, UserId};
+use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use crate::identity::{Account, Identity, Standing};
 use crate::index::{Index, Subscription};
 use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing};
 use crate::origin::{self, OriginRules};
 use crate::outbox::{Full, Outbox};
-use crate::presence::Presence;
 use crate::project::Project;
 use crate::random::Random;
 use crate::recheck::{Changes, Held, Recheck, Withheld};
@@ -47,6 +49,7 @@ pub struct Engine {
     free: Vec<u32>,
     deadlines: Deadlines,
     effects: VecDeque<Effect>,
+    /// The connections that a user is, and those by which it acts as another one.
     by_user: HashMap<(ProjectId, UserId), SmallVec<[ConnectionId; 1]>, FixedState>,
     rechecks: BTreeMap<(ProjectId, UserId), Recheck>,
     changes: Changes,
@@ -117,6 +120,7 @@ impl Engine {
             outbox: Outbox::default(),
             waiting: VecDeque::new(),
             allowance: Bucket::default(),
+            opened_at: now,
             heartbeat_at,
             leave_at: None,
             goodbye: false,
@@ -187,7 +191,7 @@ impl Engine {
     ) {
         let Some(live) = self.connection_mut(id).and_then(|connection| connection.live_mut()) else { return };
         let Some(asked_at) = live.authenticating.take() else { return };
-        let impersonated = live.identity.impersonated;
+        let impersonated = live.identity.actor.is_some();
         match found {
             Ok(Some(identity)) if identity.account.is_some() && !impersonated => {
                 self.become_identity(id, identity, asked_at, now);
@@ -206,28 +210,24 @@ impl Engine {
         self.handle_waiting(id);
     }
 
-    /// The presence of an [`Effect::Present`] was written, and is this (a JSON object) now.
-    pub fn presented(&mut self, id: ConnectionId, written: Result<Bytes, Refusal>) {
-        match self.connection_mut(id).and_then(Connection::live_mut) {
-            Some(live) => live.presents = Presents::Yes,
-            None => {
-                // It left before others were let know of it.
-                self.effects.push_back(Effect::Absent { connection: id });
-                return;
-            }
-        }
-        let notice = written.map_or_else(Notice::Refused, Notice::Presented);
-        self.push(id, Outgoing::Notice(notice));
-        self.handle_waiting(id);
-    }
-
     /// Something happened: whoever listens and may see it is told, and who is away may come back for it.
     pub fn publish(&mut self, event: &Arc<Event>, now: Instant) {
+        self.publish_late(event, now, now);
+    }
+
+    /// The same for something that happened a while ago, of which nobody here has been told.
+    pub fn publish_late(&mut self, event: &Arc<Event>, at: Instant, now: Instant) {
         self.stats.events += 1;
-        let mark = self.replay.record(event, now);
+        let mark = self.replay.record(event, at);
         self.stats.replay_bytes = self.replay.bytes() as u64;
         self.tell(event, mark);
         self.show_to_tails(event, now);
+    }
+
+    /// Something happened before anybody was here: who was elsewhere then may come back for it, and nobody is told.
+    pub fn record(&mut self, event: &Arc<Event>, at: Instant) {
+        self.replay.record(event, at);
+        self.stats.replay_bytes = self.replay.bytes() as u64;
     }
 
     /// The same for what nobody comes back for: something that this node alone tells, by the clock.
@@ -235,9 +235,19 @@ impl Engine {
         self.tell(event, self.replay.last());
     }
 
-    /// Events come in from now on; those of before are not known.
+    /// Events come in from now on; those of before are not known. Whoever is here already may have missed some.
     pub fn begin(&mut self, now: Instant) {
-        self.replay.restart(now);
+        if self.stats.connections == 0 {
+            self.replay.restart(now);
+        } else {
+            self.gap(now);
+        }
+    }
+
+    /// Events come in from now on, and first those since a moment of the past, by [`Self::record`] and
+    /// [`Self::publish_late`].
+    pub fn begin_from(&mut self, since: Instant) {
+        self.replay.restart_from(since);
     }
 
     /// Events may have been missed until now. Nobody who was away is vouched for any more, and who asked to be told of
@@ -293,10 +303,14 @@ impl Engine {
         let key = (project.clone(), user.clone());
         let Some(recheck) = self.rechecks.get_mut(&key) else { return };
         if std::mem::take(&mut recheck.again) {
-            self.effects.push_back(Effect::Refresh { project: key.0, user: key.1 });
+            recheck.is_awaited = true;
+            self.effects.push_back(Effect::Refresh { project: key.0, user: key.1, is_awaited: true });
             return;
         }
         let Some(recheck) = self.rechecks.remove(&key) else { return };
+        if recheck.is_for_all {
+            self.refresh_unawaited(&key, &recheck, found);
+        }
         for (id, from) in recheck.connections {
             let held = recheck.held.get(from..).unwrap_or_default();
             match found {
@@ -306,14 +320,8 @@ impl Engine {
                     self.go_on_subscribing(id);
                     self.handle_waiting(id);
                 }
-                Ok(Some(_)) => {
-                    let refusal = Refusal::new(RefusalKind::Unauthorized, "The session has ended.");
-                    self.finish(id, Some(Notice::Refused(refusal)), Close::Expired);
-                }
-                Ok(None) => {
-                    let refusal = Refusal::new(RefusalKind::Unauthorized, "The user no longer exists.");
-                    self.refuse(id, refusal);
-                }
+                Ok(Some(_)) => self.end_session(id),
+                Ok(None) => self.end_user(id),
                 Err(refusal) => self.refuse(id, refusal.clone()),
             }
         }
@@ -448,11 +456,11 @@ impl Engine {
             project: project.id.clone(),
             address: hello.address,
             expires_at: identity.valid_for.map(|valid_for| now + valid_for),
-            identity,
             authenticating: None,
             rechecking: false,
             presents: Presents::No,
             pending: None,
+            request: None,
             catching_up: None,
             acknowledged: Mark::default(),
             came_back: Mark::default(),
@@ -461,15 +469,16 @@ impl Engine {
             left_out_since: None,
             wants_gaps: hello.wants_gaps,
             tails_due: None,
+            reread_at: self.first_reread(&identity, now),
+            ended: Vec::new(),
+            identity,
         };
         self.index.enter(id, &project.id, &live.identity.roles());
         let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
-        if let Some(key) = live.user_key() {
-            self.by_user.entry(key).or_default().push(id);
-        }
         if let Some(connection) = self.connection_mut(id) {
             connection.state = State::Live(live);
         }
+        self.join_users(id);
         let mut made = Vec::with_capacity(slots.len());
         for slot in slots {
             let subscription = self.random.subscription_id();
@@ -481,10 +490,14 @@ impl Engine {
         let recovery = since.map(|found| found.map(drop));
         self.push(id, Outgoing::Notice(Notice::Connected { channels, slots: made, profile, recovery }));
         self.count_recovery(recovery);
-        if let Some(Ok(_)) = since {
-            let resumed: Vec<SubscriptionId> =
-                self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
-            self.begin_to_catch_up(id, &resumed);
+        match since {
+            Some(Ok(_)) => {
+                let resumed: Vec<SubscriptionId> =
+                    self.index.subscriptions(id).map(|subscription| subscription.id.clone()).collect();
+                self.begin_to_catch_up(id, &resumed);
+            }
+            Some(Err(_)) => {}
+            None => self.note_request(id, &hello.origin),
         }
         self.schedule(id);
         Ok(())
@@ -588,46 +601,24 @@ impl Engine {
         self.push(id, Outgoing::Notice(notice));
     }
 
-    /// Has a user's presence written, if it may have one with these grants.
-    fn present(&mut self, id: ConnectionId, presence: Presence) -> Result<(), Refusal> {
-        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return Ok(()) };
-        if live.project.is_console() {
-            return Err(Refusal::policy("Presence requires a project context."));
-        }
-        // A user in admin mode is the console's, so the project has no presence of it.
-        let Some(user) = live.identity.user().filter(|_| !live.identity.admin).cloned() else {
-            return Err(Refusal::new(RefusalKind::Unauthorized, "User must be authorized"));
-        };
-        let roles = live.identity.roles();
-        let is_held = |role: &Role| role.is_any() || roles.contains(role);
-        if presence.grants.iter().flatten().any(|grant| !is_held(&grant.role)) {
-            let held: Vec<&str> = roles.iter().map(Role::as_str).collect();
-            let text = format!("Permissions must be one of: (any, {})", held.join(", "));
-            return Err(Refusal::new(RefusalKind::Unauthorized, text));
-        }
-        live.presents = Presents::Asked;
-        let (project, claimed) = (live.project.clone(), live.identity.claimed);
-        self.effects.push_back(Effect::Present { connection: id, project, user, claimed, presence });
-        Ok(())
-    }
-
     /// The connection is somebody else from now on, by what was read at this count of role changes; its subscriptions
     /// follow.
     fn become_identity(&mut self, id: ConnectionId, identity: Identity, asked_at: u64, now: Instant) {
         let former = self.live(id).and_then(Live::user_key);
-        self.leave_user(id);
+        self.leave_users(id);
         let (from, held) = self.rechecked_apart(id);
+        let reread_at = self.first_reread(&identity, now);
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         let old = live.identity.user().cloned();
         let held_since = live.held_since;
         live.rechecking = false;
         live.expires_at = identity.valid_for.map(|valid_for| now + valid_for);
+        live.reread_at = reread_at;
+        live.ended = Vec::new();
         live.identity = identity;
-        let (key, new, roles) = (live.user_key(), live.identity.user().cloned(), live.identity.roles());
+        let (new, roles) = (live.identity.user().cloned(), live.identity.roles());
         let profile = live.identity.account.as_ref().map(|account| account.profile.clone());
-        if let Some(key) = key {
-            self.by_user.entry(key).or_default().push(id);
-        }
+        self.join_users(id);
         self.set_roles(id, &roles);
         if let Some(new) = new {
             self.rebind(id, old.as_ref(), &new);
@@ -649,6 +640,9 @@ impl Engine {
         }
         // Its subscriptions are another user's now.
         self.remember(id);
+        if old != self.live(id).and_then(|live| live.identity.user().cloned()) {
+            self.recall_request(id);
+        }
         self.schedule(id);
     }
 
@@ -691,8 +685,13 @@ impl Engine {
         self.set_account(id, account);
     }
 
-    fn set_account(&mut self, id: ConnectionId, account: Arc<Account>) {
+    fn set_account(&mut self, id: ConnectionId, mut account: Arc<Account>) {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
+        live.ended.retain(|ended| account.memberships.iter().any(|membership| membership.id == *ended));
+        if !live.ended.is_empty() {
+            let memberships = &mut Arc::make_mut(&mut account).memberships;
+            memberships.retain(|membership| !live.ended.contains(&membership.id));
+        }
         live.identity.account = Some(account);
         let roles = live.identity.roles();
         self.set_roles(id, &roles);
@@ -701,29 +700,6 @@ impl Engine {
     fn set_roles(&mut self, id: ConnectionId, roles: &[Role]) {
         self.index.set_roles(id, roles);
         self.tails.keep_held(id, roles);
-    }
-
-    /// Whether the session that a connection goes by, if it goes by one, is still there.
-    fn is_proved_by(&self, id: ConnectionId, standing: &Standing) -> bool {
-        let session = self.live(id).and_then(|live| live.identity.session.as_ref());
-        session.is_none_or(|session| standing.sessions.contains(session))
-    }
-
-    /// Takes the roles in a team from everybody who holds them: the team is no more. Nobody is read again, for Appwrite
-    /// removes the memberships some time after the team.
-    fn end_team(&mut self, project: &ProjectId, team: &TeamId) {
-        for id in self.ids() {
-            let Some(live) = self.live(id) else { continue };
-            if live.user_key().is_none_or(|(of, _)| of != *project) {
-                continue;
-            }
-            let Some(account) = &live.identity.account else { continue };
-            if account.memberships.iter().any(|membership| membership.team == *team) {
-                let mut account = Account::clone(account);
-                account.memberships.retain(|membership| membership.team != *team);
-                self.set_account(id, Arc::new(account));
-            }
-        }
     }
 
     fn is_rechecking(&self, id: ConnectionId) -> bool {
@@ -747,6 +723,10 @@ impl Engine {
         }
         let mut met = SmallVec::new();
         for id in self.by_user.get(&key).cloned().unwrap_or_default() {
+            if !self.is_user(id, &key) {
+                self.reread(&key, true);
+                continue;
+            }
             let is_claimed = self.live(id).is_some_and(|live| live.identity.claimed);
             if self.is_rechecking(id) || (is_claimed && !announced) {
                 continue;
@@ -767,18 +747,25 @@ impl Engine {
         live.rechecking = true;
         live.held_since = last.before();
         let recheck = self.rechecks.entry(key.clone()).or_insert_with(|| {
-            self.effects.push_back(Effect::Refresh { project: key.0, user: key.1 });
-            Recheck::default()
+            self.effects.push_back(Effect::Refresh { project: key.0, user: key.1, is_awaited: true });
+            Recheck { is_awaited: true, ..Recheck::default() }
         });
+        // A question that may stay unanswered is not one to wait for.
+        recheck.again |= !recheck.is_awaited;
         recheck.connections.push((id, recheck.held.len()));
     }
 
     fn recheck_if_changed_since(&mut self, id: ConnectionId, asked_at: u64) {
         // What only a token says is not in the directory, so it was not read too early.
-        let stored = self.live(id).filter(|live| !live.identity.claimed);
-        let Some(key) = stored.and_then(Live::user_key) else { return };
-        if self.changes.changed_since(&key, asked_at) {
-            self.recheck(id);
+        let Some(live) = self.live(id).filter(|live| !live.identity.claimed) else { return };
+        let changed: Vec<_> =
+            live.concerned().filter(|key| self.changes.changed_since(key, asked_at)).collect();
+        for key in changed {
+            if self.is_user(id, &key) {
+                self.recheck(id);
+            } else {
+                self.reread(&key, true);
+            }
         }
     }
 
@@ -896,16 +883,18 @@ impl Engine {
 
     /// Ends everything that the engine keeps about a connection beside its outbox.
     fn detach(&mut self, id: ConnectionId) {
+        let took_leave = self.connection(id).is_some_and(|connection| connection.goodbye);
         if self.live(id).is_some_and(|live| live.presents == Presents::Yes) {
-            self.effects.push_back(Effect::Absent { connection: id });
+            self.effects.push_back(Effect::Absent { connection: id, took_leave });
         }
-        if self.connection(id).is_some_and(|connection| connection.goodbye) {
+        if took_leave {
             self.forget(id, |_| true);
         } else {
             self.remember(id);
+            self.remember_request(id);
         }
         self.rechecked_apart(id);
-        self.leave_user(id);
+        self.leave_users(id);
         self.tails.leave(id);
         self.index.leave(id);
         let asked_at = match self.connection(id).map(|connection| &connection.state) {
@@ -915,15 +904,6 @@ impl Engine {
         };
         if let Some(asked_at) = asked_at {
             self.changes.end(asked_at);
-        }
-    }
-
-    fn leave_user(&mut self, id: ConnectionId) {
-        let Some(key) = self.live(id).and_then(Live::user_key) else { return };
-        let Some(ids) = self.by_user.get_mut(&key) else { return };
-        ids.retain(|other| *other != id);
-        if ids.is_empty() {
-            self.by_user.remove(&key);
         }
     }
 
@@ -962,6 +942,7 @@ impl Engine {
             self.push(id, Outgoing::Notice(Notice::Heartbeat));
         }
         self.flush_due_tails(id, now);
+        self.reread_if_due(id, now);
         let Some(connection) = self.connection_mut(id) else { return };
         if matches!(connection.state, State::Closing) {
             return;

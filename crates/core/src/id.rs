@@ -74,6 +74,21 @@ text_id! {
     EventId
 }
 
+impl SubscriptionId {
+    /// What the ids begin with that stand for a whole request. No SDK makes one with a space.
+    const OF_REQUEST: &str = "request ";
+
+    /// Stands for all that a client asks for in one request, by a number that is the same whenever it asks for the same.
+    pub fn of_request(number: u64) -> Self {
+        Self::new(format!("{}{number:016x}", Self::OF_REQUEST))
+    }
+
+    /// Whether it stands for a whole request.
+    pub fn is_of_request(&self) -> bool {
+        self.0.starts_with(Self::OF_REQUEST)
+    }
+}
+
 impl ProjectId {
     /// Appwrite's built-in project that its web console connects to.
     pub const CONSOLE: &'static str = "console";
@@ -99,6 +114,12 @@ pub struct ConnectionId {
 impl ConnectionId {
     pub(crate) fn new(slot: u32, generation: u32) -> Self {
         Self { slot, generation }
+    }
+
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (slot, generation) = text.split_once('.')?;
+        Some(Self { slot: slot.parse().ok()?, generation: generation.parse().ok()? })
     }
 
     /// A small number that no two connections of an engine have at the same time, for tables.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::id::{MembershipId, SessionId, TeamId, UserId};
+use crate::id::{MembershipId, ProjectId, SessionId, TeamId, UserId};
 use crate::role::Role;
 use crate::secret::Secret;
 
@@ -83,6 +83,19 @@ pub struct Standing {
     pub account: Arc<Account>,
     /// Its sessions that are good, in the order of the directory.
     pub sessions: Vec<SessionId>,
+    /// Whether it may act as others.
+    pub may_impersonate: bool,
+}
+
+/// The real user of a connection that acts as another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    /// Where the user is: the project connected to, or the console.
+    pub project: ProjectId,
+    /// Who it is.
+    pub user: UserId,
+    /// The session that proves it; the connection ends with it.
+    pub session: Option<SessionId>,
 }
 
 /// Who a connection is.
@@ -97,8 +110,8 @@ pub struct Identity {
     pub valid_for: Option<Duration>,
     /// Whether a token alone speaks of the account, and no directory.
     pub claimed: bool,
-    /// Whether the account is somebody that the real user acts as.
-    pub impersonated: bool,
+    /// The real user, where the account is somebody that it acts as.
+    pub actor: Option<Box<Actor>>,
     /// Whether a valid development key was shown.
     pub dev_key: bool,
     /// Whether the account is one of the console project (`mode=admin`), not of the project connected to.

@@ -29,12 +29,15 @@ pub mod index;
 pub mod limit;
 pub mod outbox;
 mod random;
+pub mod receipts;
 mod recheck;
 pub mod replay;
 pub mod settings;
 pub mod slot;
+pub mod snapshot;
 pub mod stats;
 pub mod tail;
 pub mod verdict;
+pub mod whereabouts;
 
 pub mod engine;

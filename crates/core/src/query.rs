@@ -101,6 +101,20 @@ impl Filter {
         }
     }
 
+    /// Each query by itself beside a payload, for people: it reads them anew.
+    pub fn checks(&self, payload: &Payload) -> Vec<Check> {
+        let limits = Limits { depth: usize::MAX, nodes: usize::MAX };
+        let check = |query: &String| {
+            let read: Option<Value> = serde_json::from_str(query).ok();
+            let attribute = read.as_ref().and_then(|read| read.get("attribute")?.as_str());
+            let actual = attribute.and_then(|name| payload.attribute(name)).cloned();
+            let holds =
+                Self::parse(std::slice::from_ref(query), &limits).is_ok_and(|alone| alone.matches(payload));
+            Check { query: query.clone(), actual, holds }
+        };
+        self.canonical().iter().map(check).collect()
+    }
+
     /// Whether [`Self::equalities`] has any.
     pub(crate) fn has_equality(&self) -> bool {
         fn any(conditions: &[Condition]) -> bool {
@@ -132,6 +146,17 @@ impl Filter {
     pub fn canonical(&self) -> &[String] {
         self.0.as_ref().map_or(&[], |compiled| &compiled.canonical)
     }
+}
+
+/// One of a filter's queries beside a payload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Check {
+    /// The query, written as [`Filter::canonical`] does.
+    pub query: String,
+    /// What the payload has under the query's attribute; `None` if it has nothing there, or the query names none.
+    pub actual: Option<Value>,
+    /// Whether it holds by itself.
+    pub holds: bool,
 }
 
 /// Recursion is as deep as [`Limits::depth`] let the queries be.

@@ -1,4 +1,4 @@
-//! Users whose roles are being read again, and changes that overtake a look-up.
+//! Users who are being read again, and changes that overtake a look-up.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(crate) struct Withheld {
 /// Events kept back, in order.
 pub(crate) type Held = Vec<Withheld>;
 
-/// A user whose roles are being read again.
+/// A user who is being read again.
 #[derive(Debug, Default)]
 pub(crate) struct Recheck {
     /// Its connections that wait, each with how many events had been held when it began to. None is left when all have
@@ -31,6 +31,10 @@ pub(crate) struct Recheck {
     pub(crate) held: Held,
     /// The roles changed once more meanwhile, so the answer under way is already old.
     pub(crate) again: bool,
+    /// Whether the question under way is asked until it is answered.
+    pub(crate) is_awaited: bool,
+    /// Whether the answer is for all that the user is concerned with, those that do not wait too.
+    pub(crate) is_for_all: bool,
 }
 
 /// Which users' roles changed while look-ups were under way, so that no answer read before a change is believed.

@@ -54,7 +54,7 @@ pub enum Position {
 pub struct Place {
     /// The place.
     pub position: Position,
-    /// When it was so; `None` is now.
+    /// The last moment when nothing had happened that is not before it; `None` is now.
     pub at: Option<Instant>,
 }
 
@@ -63,7 +63,7 @@ pub struct Place {
 pub struct Parked {
     /// The place.
     pub position: Position,
-    /// When.
+    /// When nothing had happened yet that is not before it.
     pub at: Instant,
 }
 
@@ -206,7 +206,7 @@ impl Replay {
         self.whole_since.get_or_insert(now);
     }
 
-    /// Keeps an event.
+    /// Keeps an event that happened at this moment.
     pub(crate) fn record(&mut self, event: &Arc<Event>, now: Instant) -> Mark {
         self.tick();
         if !self.is_on() {
@@ -237,10 +237,15 @@ impl Replay {
 
     /// What is known begins now.
     pub(crate) fn restart(&mut self, now: Instant) {
+        // What happened at this very moment may have been before it.
+        self.restart_from(now + Duration::from_nanos(1));
+    }
+
+    /// What is known begins at a moment of the past: everything since then is recorded next, with the time when it was.
+    pub(crate) fn restart_from(&mut self, since: Instant) {
         self.logs.clear();
         self.bytes = 0;
-        // What happened at this very moment may have been before it.
-        self.whole_since = Some(now + Duration::from_nanos(1));
+        self.whole_since = Some(since);
         self.gap = self.tick();
     }
 
@@ -253,13 +258,12 @@ impl Replay {
         let Some(log) = self.logs.get(project) else { return now(Position::Beginning) };
         let later = log.kept.partition_point(|kept| kept.mark <= mark);
         let before = later.checked_sub(1).and_then(|place| log.kept.get(place));
+        // Nothing more had happened until the next event came, which is not now.
+        let until = |position| Place { position, at: log.kept.get(later).map(|next| next.at) };
         match (before, &log.dropped) {
-            (Some(kept), _) => now(Position::After(kept.event.id.clone())),
-            // Nothing had happened before the first event of all, which is not now.
-            (None, None) => {
-                Place { position: Position::Beginning, at: log.kept.front().map(|first| first.at) }
-            }
-            (None, Some(dropped)) if dropped.mark <= mark => now(Position::After(dropped.id.clone())),
+            (Some(kept), _) => until(Position::After(kept.event.id.clone())),
+            (None, None) => until(Position::Beginning),
+            (None, Some(dropped)) if dropped.mark <= mark => until(Position::After(dropped.id.clone())),
             (None, Some(_)) => now(Position::Lost),
         }
     }
@@ -270,20 +274,24 @@ impl Replay {
             Some(gap) if gap >= parked.at => Lost::Gap,
             Some(_) | None => Lost::Unknown,
         };
-        let log = self.logs.get(project);
         match &parked.position {
             Position::Lost => Err(Lost::Unknown),
-            Position::After(id) => self.find_event(project, id).map_err(|_| lost),
-            Position::Beginning => {
-                let is_whole = self.whole_since.is_some_and(|since| since <= parked.at);
-                let dropped = log.and_then(|log| log.dropped.as_ref());
-                match dropped {
-                    _ if !is_whole => Err(lost),
-                    Some(dropped) if dropped.at >= parked.at => Err(Lost::Unknown),
-                    Some(dropped) => Ok(dropped.mark),
-                    None => Ok(Mark::default()),
-                }
-            }
+            Position::After(id) => match self.find_event(project, id) {
+                Ok(mark) => Ok(mark),
+                // Where a project has long been quiet, its last event may be from before what is known here.
+                Err(_) => self.find_moment(project, parked.at).ok_or(lost),
+            },
+            Position::Beginning => self.find_moment(project, parked.at).ok_or(lost),
+        }
+    }
+
+    /// A mark after which is kept everything that has happened since a moment.
+    fn find_moment(&self, project: &ProjectId, at: Instant) -> Option<Mark> {
+        self.whole_since.filter(|since| *since <= at)?;
+        match self.logs.get(project).and_then(|log| log.dropped.as_ref()) {
+            Some(dropped) if dropped.at >= at => None,
+            Some(dropped) => Some(dropped.mark),
+            None => Some(Mark::default()),
         }
     }
 
@@ -329,6 +337,8 @@ impl Replay {
         self.bytes -= freed;
         if self.logs.len() > MAX_LOGS {
             self.logs.retain(|_, log| !log.kept.is_empty());
+            // What was in those that are forgotten is older than that.
+            self.whole_since = self.whole_since.max(Some(oldest));
         }
     }
 

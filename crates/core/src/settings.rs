@@ -29,10 +29,15 @@ pub struct Settings {
     /// How often a connection gets a heartbeat, so that no proxy sees silence for longer (nginx closes after 60 s), and
     /// that it is known how far the client has got.
     pub heartbeat: Duration,
+    /// How often users who are connected are read again though nothing told of a change; `None` is never.
+    pub reread: Option<Duration>,
     /// Events that wait while a user's roles are read again; beyond it the user's connections are closed to retry.
     pub held_events: usize,
     /// What is kept for clients that were away.
     pub replay: replay::Bounds,
+    /// For how long a user that asks in the URL for the same as somebody who was cut off is taken for it. Zero is never:
+    /// a second window of the same page would be sent what the first one missed.
+    pub url_window: Duration,
     /// What live tails are told.
     pub tail: tail::Bounds,
     /// Hosts and schemes that are allowed for every project.
@@ -54,8 +59,10 @@ impl Default for Settings {
             slow: Slow::default(),
             open_timeout: Duration::from_secs(60),
             heartbeat: Duration::from_secs(25),
+            reread: None,
             held_events: 4_096,
             replay: replay::Bounds::default(),
+            url_window: Duration::ZERO,
             tail: tail::Bounds::default(),
             origin: OriginSettings::default(),
             check_console_origin: true,

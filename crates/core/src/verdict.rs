@@ -6,6 +6,8 @@ use crate::channel::Channel;
 use crate::event::Event;
 use crate::id::{ProjectId, SubscriptionId};
 use crate::index::Subscription;
+use crate::query::Check;
+use crate::replay::Mark;
 use crate::role::Role;
 
 /// The answer, with the values that were compared. The first check that fails is the one told.
@@ -89,6 +91,89 @@ impl Verdict {
             return Self::NoQuery { queries };
         }
         Self::Delivered { subscriptions: matched }
+    }
+}
+
+/// Every check that decides about an event and a connection, with the values that it compares: those too that come
+/// after one that failed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Comparison {
+    /// The event's project.
+    pub event_project: ProjectId,
+    /// The connection's project.
+    pub project: ProjectId,
+    /// The event's channels.
+    pub event_channels: Vec<Channel>,
+    /// The event's roles.
+    pub event_roles: Vec<Role>,
+    /// The connection's roles, to which `any` belongs without being named.
+    pub roles: Vec<Role>,
+    /// Each subscription of the connection, in the order of their ids.
+    pub subscriptions: Vec<Compared>,
+}
+
+/// One subscription beside an event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compared {
+    /// Which.
+    pub id: SubscriptionId,
+    /// What it listens to.
+    pub channels: Vec<Channel>,
+    /// Whether one of them is the event's.
+    pub has_channel: bool,
+    /// Each of its queries; all must hold.
+    pub queries: Vec<Check>,
+    /// Whether they do.
+    pub queries_hold: bool,
+    /// Whether the event happened after it began; `None` if it is not known when the event happened.
+    pub in_time: Option<bool>,
+}
+
+impl Comparison {
+    /// Compares an event, which happened at this mark if that is known, with a connection.
+    pub(crate) fn of<'a>(
+        event: &Event,
+        happened: Option<Mark>,
+        project: &ProjectId,
+        roles: impl Iterator<Item = &'a Role>,
+        subscriptions: impl Iterator<Item = &'a Subscription>,
+    ) -> Self {
+        let mut subscriptions: Vec<Compared> = subscriptions
+            .map(|subscription| Compared {
+                id: subscription.id.clone(),
+                channels: subscription.channels.to_vec(),
+                has_channel: subscription.channels.iter().any(|name| event.channels.contains(name)),
+                queries: subscription.filter.checks(&event.payload),
+                queries_hold: subscription.filter.matches(&event.payload),
+                in_time: happened.map(|happened| subscription.start < happened),
+            })
+            .collect();
+        subscriptions.sort_by(|one, other| one.id.cmp(&other.id));
+        Self {
+            event_project: event.project.clone(),
+            project: project.clone(),
+            event_channels: event.channels.clone(),
+            event_roles: event.roles.clone(),
+            roles: roles.cloned().collect(),
+            subscriptions,
+        }
+    }
+
+    /// Whether both are of the same project.
+    pub fn same_project(&self) -> bool {
+        self.event_project == self.project
+    }
+
+    /// Whether a role of the event is held.
+    pub fn has_role(&self) -> bool {
+        self.event_roles.iter().any(|role| role.is_any() || self.roles.contains(role))
+    }
+
+    /// Whether the event is delivered, whenever it happened.
+    pub fn is_delivered(&self) -> bool {
+        self.same_project()
+            && self.has_role()
+            && self.subscriptions.iter().any(|compared| compared.has_channel && compared.queries_hold)
     }
 }
 

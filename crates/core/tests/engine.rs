@@ -3,6 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 
+mod engine {
+    mod users;
+}
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -151,7 +155,7 @@ fn account(user: &str, teams: &[&str]) -> Arc<Account> {
 }
 
 fn standing(user: &str, teams: &[&str]) -> Standing {
-    Standing { account: account(user, teams), sessions: vec!["s1".into()] }
+    Standing { account: account(user, teams), sessions: vec!["s1".into()], may_impersonate: false }
 }
 
 fn user(name: &str, teams: &[&str]) -> Identity {
@@ -390,6 +394,18 @@ fn an_event_is_kept_for_a_subscription_that_the_later_one_is_not_for() {
 }
 
 #[test]
+fn who_is_here_before_events_come_in_for_the_first_time_is_told_that_some_may_be_missing() {
+    let mut world = world();
+    let early = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(early, Ok(admission(Identity::guest())), world.now);
+    world.engine.begin(world.now);
+    assert_eq!(world.sent(early), ["connected", "gap"]);
+    let late = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
+    world.engine.identified(late, Ok(admission(Identity::guest())), world.now);
+    assert_eq!(world.sent(late), ["connected"]);
+}
+
+#[test]
 fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
     let mut world = slow_world(outbox::Slow::Drop);
     let id = world.engine.open(Hello { wants_gaps: true, ..hello(&["documents"]) }, world.now);
@@ -402,6 +418,26 @@ fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
     assert_eq!(world.engine.stats().left_out, 3);
     world.publish(event("after", "documents", "any"));
     assert_eq!(world.sent(id), ["event after"]);
+}
+
+#[test]
+fn what_was_before_a_node_is_for_who_comes_back_and_what_comes_late_is_for_everybody() {
+    let mut world = World { engine: Engine::new(Settings::default(), 42), now: Instant::now() };
+    let ago = |world: &World, seconds| world.now.checked_sub(Duration::from_secs(seconds)).unwrap();
+    let id = world.connect(&["documents"], Identity::guest());
+    world.engine.begin_from(ago(&world, 60));
+    for (event_id, seconds) in [("e1", 50), ("e2", 40)] {
+        let past = Arc::new(event(event_id, "documents", "any"));
+        world.engine.record(&past, ago(&world, seconds));
+    }
+    assert_eq!(world.sent(id), ["connected"]);
+    let late = Arc::new(event("e3", "documents", "any"));
+    world.engine.publish_late(&late, ago(&world, 1), world.now);
+    assert_eq!(world.sent(id), ["event e3"]);
+    let back = Hello { since: Some("e1".into()), ..hello(&["documents"]) };
+    let back = world.engine.open(back, world.now);
+    world.engine.identified(back, Ok(admission(Identity::guest())), world.now);
+    assert_eq!(world.sent(back), ["connected", "event e2", "event e3"]);
 }
 
 #[test]
@@ -606,6 +642,25 @@ fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
     world.publish(event("open", "documents", "team:blue"));
     assert_eq!(world.sent(member), ["event end", "event open"]);
     assert_eq!(world.sent(other), ["event open"]);
+}
+
+#[test]
+fn a_member_that_is_read_again_before_its_memberships_are_removed_stays_without_the_team_that_ended() {
+    let mut world = world();
+    let id = world.connect(&["documents"], user("alice", &["red", "blue"]));
+    world.sent(id);
+    world.publish(Event { roles_changed: Some(Holder::Team("red".into())), ..event("end", "teams", "any") });
+    let (project, alice) = ("p".into(), "alice".into());
+    let read_again = |world: &mut World, teams: &[&str]| {
+        world.engine.roles_may_have_changed(&project, &alice);
+        world.engine.refreshed(&project, &alice, &Ok(Some(standing("alice", teams))));
+        world.publish(event("red", "documents", "team:red"));
+        world.publish(event("blue", "documents", "team:blue"));
+        world.sent(id)
+    };
+    assert_eq!(read_again(&mut world, &["red", "blue"]), ["event blue"]);
+    assert_eq!(read_again(&mut world, &["blue"]), ["event blue"], "Appwrite has removed it");
+    assert_eq!(read_again(&mut world, &["red", "blue"]), ["event red", "event blue"], "a new one is good");
 }
 
 #[test]

@@ -257,7 +257,7 @@ impl World {
 
     fn refresh(&mut self) {
         for engine in std::mem::take(&mut self.refreshes) {
-            let standing = Standing { account: account(), sessions: vec![] };
+            let standing = Standing { account: account(), sessions: vec![], may_impersonate: false };
             self.engines[engine].refreshed(&"p".into(), &"U".into(), &Ok(Some(standing)));
         }
     }

@@ -152,13 +152,13 @@ impl Admission {
         found.map_err(|error| refusal_of(error, "verify a credential"))
     }
 
-    /// Reads a user again, past every cache. While the directory cannot answer it is asked again, for as long as an
-    /// outage is borne: the user keeps who it is, and its events wait.
+    /// Reads a user again, past every cache, but for the project. While the directory cannot answer it is asked again, for
+    /// as long as an outage is borne: the user keeps who it is, and its events wait.
     pub async fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {
         let give_up = Instant::now() + self.outage;
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.directory.refresh(project, user).await {
+            match self.read(project, user).await {
                 Err(error @ DirectoryError::Unavailable { .. }) if Instant::now() + pause < give_up => {
                     if pause == FIRST_PAUSE {
                         warn!(%error, %project, %user, "cannot read a user's roles again; its events wait");
@@ -168,6 +168,19 @@ impl Admission {
                 }
                 found => return found.map_err(|error| refusal_of(error, "read a user's roles again")),
             }
+        }
+    }
+
+    /// The same, where nobody waits for it: once, and in turn with those who want in.
+    pub async fn look_again(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {
+        let _turn = self.turns.acquire().await;
+        self.read(project, user).await.map_err(|error| refusal_of(error, "see whether a user has changed"))
+    }
+
+    async fn read(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, DirectoryError> {
+        match self.directory.project(project).await? {
+            Some(project) => self.directory.refresh(&project, user).await,
+            None => Ok(None),
         }
     }
 
@@ -194,6 +207,11 @@ impl Admission {
                 Err(Refusal::new(RefusalKind::Unauthorized, text))
             }
         }
+    }
+
+    /// The project of this name, for an operator.
+    pub(crate) async fn named(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {
+        self.project(id).await
     }
 
     async fn project(&self, id: &ProjectId) -> Result<Arc<Project>, Refusal> {

@@ -9,13 +9,16 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use realtime_core::event::Event;
 use realtime_core::id::{EventId, ProjectId};
+pub(crate) use realtime_core::whereabouts::SKEW;
 use tokio::sync::oneshot;
 
+use crate::lookout::Lookout;
 use crate::presence::Presences;
 use crate::shard::{Job, ShardInbox};
 
@@ -27,6 +30,11 @@ pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + S
 /// `run` posts the events of one project in the order received, and returns only when it cannot go on; a source with a
 /// network reconnects inside, and says when events may have been missed. A message that cannot be read is logged with
 /// context and skipped; since nobody knows what it was, that is such a moment too.
+///
+/// A source that keeps nothing says [`NodeInbox::begin`] when it hears for the first time, and [`NodeInbox::gap`] when it
+/// hears again. One that keeps what happened says [`NodeInbox::begin_from`], then gives what it has kept since by
+/// [`NodeInbox::past`], then what happens by [`NodeInbox::event`]; when it hears again it gives what it has kept meanwhile
+/// by [`NodeInbox::past`], and there is no gap unless something is not there any more.
 pub trait Bus: Send + Sync + Debug {
     /// What the bus is called in logs and metrics.
     fn name(&self) -> &'static str;
@@ -67,6 +75,9 @@ pub enum BusError {
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
     presences: Arc<Presences>,
+    lookout: Lookout,
+    /// Since when clients may be here.
+    started: SystemTime,
 }
 
 /// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
@@ -76,8 +87,8 @@ pub(crate) fn drawn_event_id() -> EventId {
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>) -> Self {
-        Self { shards, presences }
+    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>, lookout: Lookout) -> Self {
+        Self { shards, presences, lookout, started: SystemTime::now() }
     }
 
     /// How many connections each project has on this node.
@@ -113,6 +124,30 @@ impl NodeInbox {
         }
     }
 
+    /// Events come in from now on, for the first time, and first those that the source has kept since a moment: all of
+    /// them, by [`Self::past`].
+    pub async fn begin_from(&self, since: SystemTime) {
+        let since = moment(since);
+        for shard in self.shards.iter() {
+            shard.post(Job::BeginFrom(since)).await;
+        }
+    }
+
+    /// Posts an event that the source has kept, and when it was published by the clock on the wall. One that is older than
+    /// this node is for those who were elsewhere then and come back for it; nobody is told. Any other is an event that
+    /// comes late.
+    pub async fn past(&self, event: Arc<Event>, at: SystemTime) {
+        let is_older = at + SKEW < self.started;
+        if !is_older {
+            self.presences.hear(&event);
+        }
+        let at = moment(at);
+        for shard in self.shards.iter() {
+            let event = Arc::clone(&event);
+            shard.post(if is_older { Job::Record(event, at) } else { Job::PublishLate(event, at) }).await;
+        }
+    }
+
     /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
     /// in since the last one.
     pub async fn gap(&self) {
@@ -131,8 +166,15 @@ impl NodeInbox {
     /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
     pub async fn event(&self, event: Arc<Event>) {
         self.presences.hear(&event);
+        self.lookout.see(&event);
         for shard in self.shards.iter() {
             shard.post(Job::Publish(Arc::clone(&event))).await;
         }
     }
+}
+
+/// The moment of a time in the past, or now.
+fn moment(at: SystemTime) -> Instant {
+    let now = Instant::now();
+    now.checked_sub(at.elapsed().unwrap_or_default()).unwrap_or(now)
 }

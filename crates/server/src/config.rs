@@ -25,8 +25,8 @@ use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
 use crate::bus::redis;
-use crate::directory::database::DatabaseSettings;
-use crate::http::ingest;
+use crate::directory::database::{DatabaseSettings, Tls};
+use crate::http::{ingest, internal};
 use crate::{node, pressure, telemetry};
 
 /// A server's configuration.
@@ -34,6 +34,8 @@ use crate::{node, pressure, telemetry};
 pub struct Config {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// The port for operators.
+    pub internal: Option<Internal>,
     /// Folder of the embedded database.
     pub data_dir: PathBuf,
     /// Threads that serve clients.
@@ -78,6 +80,15 @@ pub struct Config {
     pub statistics: bool,
     /// Logs.
     pub log: Log,
+}
+
+/// The port for operators.
+#[derive(Debug, Clone)]
+pub struct Internal {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// What operators show.
+    pub key: Option<Secret>,
 }
 
 /// The database of an Appwrite installation.
@@ -235,6 +246,8 @@ impl Config {
             open_timeout: read.some_time("limits.open_timeout", Duration::from_millis(1))?,
             heartbeat: read.some_time("heartbeat", Duration::from_secs(1))?,
             replay: read.replay()?,
+            reread: Some(read.duration("users.reread")?).filter(|every| !every.is_zero()),
+            url_window: read.duration("resume.url_window")?,
             tail: tail::Bounds { rate: read.number::<u32>("tail.rate")?.max(1), ..tail::Bounds::default() },
             origin: OriginSettings {
                 hosts: read.hosts("origin.hosts")?,
@@ -250,6 +263,7 @@ impl Config {
         };
         Ok(Self {
             listen: read.parsed("listen", "an address and a port, for example 0.0.0.0:8080")?,
+            internal: read.internal()?,
             data_dir: PathBuf::from(read.text("data_dir")),
             shards: match read.text("shards") {
                 "auto" | "0" => std::thread::available_parallelism().map_or(1, usize::from),
@@ -334,6 +348,11 @@ impl Config {
             },
             drain: self.drain,
             dev: None,
+            internal: self.internal.clone().map(|Internal { listen, key }| internal::Settings {
+                listen,
+                key,
+                database: None,
+            }),
         }
     }
 }
@@ -401,6 +420,27 @@ impl<'a> Reader<'a> {
         })
     }
 
+    /// Whoever reaches the internal port without having to show a key must be at this machine.
+    fn internal(&self) -> Result<Option<Internal>, ConfigError> {
+        let key = self.text("internal.key");
+        if !key.is_empty() && key.len() < SHORTEST_KEY {
+            return Err(
+                self.wrong("internal.key", "16 characters or more, such as `openssl rand -hex 16` gives")
+            );
+        }
+        if self.text("internal.listen").trim() == "off" {
+            return Ok(None);
+        }
+        let listen: SocketAddr =
+            self.parsed("internal.listen", "an address and a port, for example 127.0.0.1:8081, or `off`")?;
+        if key.is_empty() && !listen.ip().is_loopback() {
+            let expected =
+                "an address of this machine alone, such as 127.0.0.1:8081, unless `internal.key` is set";
+            return Err(self.wrong("internal.listen", expected));
+        }
+        Ok(Some(Internal { listen, key: Some(key).filter(|key| !key.is_empty()).map(Secret::new) }))
+    }
+
     fn log_filter(&self, key: &'static str) -> Result<String, ConfigError> {
         let filter = self.text(key);
         if telemetry::is_filter(filter) {
@@ -446,6 +486,12 @@ impl<'a> Reader<'a> {
             self.at_least("database.connections", 1)?,
             self.some_time("database.timeout", Duration::from_millis(1))?,
         );
+        let tls = match self.choice("database.tls")? {
+            "off" => Tls::Off,
+            "require" => Tls::Require,
+            "verify" => Tls::Verify,
+            _ => Tls::Prefer,
+        };
         let (host, port) = (self.text("database.host"), self.text("database.port").trim());
         let port: Option<u16> = match port {
             "auto" => None,
@@ -469,9 +515,19 @@ impl<'a> Reader<'a> {
             schema: self.text("database.schema").to_owned(),
             user: self.text("database.user").to_owned(),
             password: Some(self.text("database.password")).filter(|text| !text.is_empty()).map(Secret::new),
+            tls,
+            certificates: Some(self.text("database.certificates"))
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
             connections: connections.try_into().unwrap_or(u32::MAX),
             timeout,
         };
+        #[cfg(feature = "mongodb")]
+        if engine == Engine::Mongodb && matches!(settings.tls, Tls::Require | Tls::Verify) {
+            return Err(
+                self.wrong("database.tls", "`prefer` or `off`: links to MongoDB are not encrypted yet")
+            );
+        }
         Ok(Some(Database { engine, settings }))
     }
 
@@ -488,21 +544,75 @@ impl<'a> Reader<'a> {
     }
 
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
-        let said = |key| Some(self.text(key)).filter(|text| !text.is_empty());
-        let settings = redis::Settings {
-            url: said("redis.url").map(Secret::new),
-            host: self.text("redis.host").to_owned(),
-            port: self.parsed("redis.port", "a port")?,
-            user: self.text("redis.user").to_owned(),
-            password: said("redis.password").map(Secret::new),
-            certificates: said("redis.certificates").map(PathBuf::from),
+        let choice = self.choice("bus")?;
+        let place = match (choice, self.place_of_redis()?) {
+            ("redis", None) => {
+                return Err(
+                    self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is")
+                );
+            }
+            ("redis" | "auto", Some(place)) => place,
+            _ => return Ok(None),
         };
-        let is_named = settings.url.is_some() || !settings.host.is_empty();
-        match (self.choice("bus")?, is_named) {
-            ("redis", false) => Err(self.wrong("bus", "`memory`, unless `redis.host` or `redis.url` is set")),
-            ("redis" | "auto", true) => Ok(Some(settings)),
-            _ => Ok(None),
-        }
+        Ok(Some(redis::Settings {
+            place,
+            user: self.text("redis.user").to_owned(),
+            password: self.secret("redis.password"),
+            tls: self.switch("redis.tls")?,
+            certificates: self.said("redis.certificates").map(PathBuf::from),
+            backlog: redis::Bounds {
+                messages: self.at_least("redis.backlog_messages", 1)?,
+                bytes: self.at_least("redis.backlog_bytes", 1)?,
+            },
+            durable: match self.choice("redis.durable")? {
+                "off" => None,
+                durable => Some(redis::Durable {
+                    is_bridged: durable == "bridge",
+                    window: self.duration("resume.window")?,
+                    entries: self.at_least("redis.durable_events", 1)?,
+                }),
+            },
+        }))
+    }
+
+    /// Where Redis is, if anything is said of it.
+    fn place_of_redis(&self) -> Result<Option<redis::Place>, ConfigError> {
+        let (sentinels, cluster) = (self.list("redis.sentinels"), self.list("redis.cluster"));
+        let is_sharded = self.switch("redis.sharded")?;
+        let (url, host) = (self.secret("redis.url"), self.text("redis.host").to_owned());
+        let port = self.parsed("redis.port", "a port")?;
+        Ok(match (sentinels.is_empty(), cluster.is_empty()) {
+            (false, false) => {
+                return Err(self.wrong("redis.sentinels", "nothing where `redis.cluster` is set"));
+            }
+            (true, true) if is_sharded => {
+                return Err(self.wrong("redis.sharded", "`false`, unless `redis.cluster` is set"));
+            }
+            (false, true) if is_sharded => {
+                return Err(self.wrong("redis.sharded", "`false` where `redis.sentinels` is set"));
+            }
+            (false, true) => Some(redis::Place::Sentinels {
+                addresses: sentinels,
+                master: self.text("redis.sentinel_master").to_owned(),
+                user: self.text("redis.sentinel_user").to_owned(),
+                password: self.secret("redis.sentinel_password"),
+            }),
+            (true, false) => Some(redis::Place::Cluster { addresses: cluster, is_sharded }),
+            (true, true) => match url {
+                Some(url) => Some(redis::Place::Url(url)),
+                None => {
+                    Some(host).filter(|host| !host.is_empty()).map(|host| redis::Place::Server { host, port })
+                }
+            },
+        })
+    }
+
+    fn said(&self, key: &'static str) -> Option<&'a str> {
+        Some(self.text(key)).filter(|text| !text.is_empty())
+    }
+
+    fn secret(&self, key: &'static str) -> Option<Secret> {
+        self.said(key).map(Secret::new)
     }
 
     fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {
@@ -517,6 +627,8 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The shortest admin key that cannot be guessed.
+const SHORTEST_KEY: usize = 16;
 /// The longest time that a setting can name: far from where clocks overflow.
 const LONGEST: Duration = Duration::from_secs(366 * 86_400);
 
@@ -602,13 +714,21 @@ mod tests {
 
     #[test]
     fn a_configuration_can_be_printed_without_its_secrets() {
-        let keys = ["secret", "jwt.hs256_secret", "redis.url", "redis.password", "database.password"];
+        let keys = [
+            "internal.key",
+            "secret",
+            "jwt.hs256_secret",
+            "redis.url",
+            "redis.password",
+            "redis.sentinel_password",
+            "database.password",
+        ];
         let layers = keys.iter().fold(Layers::defaults(), |layers, key| {
-            layers.with_flag(setting::find(key).unwrap(), "do-not-print-me")
+            layers.with_flag(setting::find(key).unwrap(), "please-do-not-print-me")
         });
         let config = Config::resolve(&layers).unwrap();
-        assert_eq!(config.secret.expose(), "do-not-print-me");
-        assert!(!format!("{config:?} {layers:?}").contains("do-not-print-me"));
+        assert_eq!(config.secret.expose(), "please-do-not-print-me");
+        assert!(!format!("{config:?} {layers:?}").contains("please-do-not-print-me"));
     }
 
     #[test]
@@ -674,6 +794,25 @@ mod tests {
     fn every_page_is_let_in_only_if_somebody_says_so() {
         assert!(with("origin.hosts", " , ").unwrap_err().to_string().contains("`*`"));
         assert_eq!(with("origin.hosts", "*").unwrap().engine.origin.hosts, ["*"]);
+    }
+
+    #[test]
+    fn the_internal_port_is_off_or_this_machines_or_behind_a_key() {
+        let with = |listen: &str, key: &str| {
+            let set = |layers: Layers, key, value| layers.with_flag(setting::find(key).unwrap(), value);
+            let layers = set(set(Layers::defaults(), "internal.listen", listen), "internal.key", key);
+            Config::resolve(&layers).map(|config| config.internal)
+        };
+        assert!(with("off", "").unwrap().is_none());
+        assert!(with("127.0.0.1:8081", "").unwrap().unwrap().key.is_none());
+        assert!(with("[::1]:8081", "").is_ok());
+        for open in ["0.0.0.0:8081", "192.168.0.7:8081", "[::]:8081"] {
+            assert!(with(open, "").unwrap_err().to_string().contains("internal.key"), "{open}");
+            assert!(with(open, "0123456789abcdef").unwrap().unwrap().key.is_some());
+        }
+        let short = with("127.0.0.1:8081", "0123456789abcde").unwrap_err().to_string();
+        assert!(short.contains("internal.key") && !short.contains("0123456789"), "{short}");
+        assert!(with("8081", "").is_err());
     }
 
     #[test]

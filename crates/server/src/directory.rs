@@ -65,7 +65,7 @@ pub trait Directory: Send + Sync + Debug {
     /// The user as it stands now, read past every cache; `None` if it is not there (any more), and refused if it is
     /// blocked by now. Where [`Identity::admin`] holds, ask for the user of the console project. Somebody whom only a
     /// token spoke of is never there: what it may read has changed, so its client must come with a fresh token.
-    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Standing>>;
+    fn refresh<'a>(&'a self, project: &'a Project, user: &'a UserId) -> Lookup<'a, Option<Standing>>;
 
     /// The API key with this secret, if it belongs to the project and has not expired.
     fn api_key<'a>(&'a self, project: &'a Project, secret: &'a Secret) -> Lookup<'a, Option<ApiKey>>;

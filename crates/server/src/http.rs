@@ -4,6 +4,7 @@ pub mod dev;
 pub mod health;
 mod idempotency;
 pub mod ingest;
+pub mod internal;
 pub mod openapi;
 pub mod problem;
 
@@ -124,8 +125,17 @@ async fn answer(
 
 /// A response with a body that is all there.
 pub(crate) fn full(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Body> {
-    let body: Body = Box::pin(Full::new(body.into()));
-    let mut response = Response::new(body);
+    plain(status, content_type, body).map(whole)
+}
+
+/// A body that is all there.
+fn whole(bytes: Bytes) -> Body {
+    Box::pin(Full::new(bytes))
+}
+
+/// The same with its body as bytes, for whoever sends them another way.
+fn plain(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Response<Bytes> {
+    let mut response = Response::new(body.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));

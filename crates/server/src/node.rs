@@ -4,7 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::http::HeaderName;
 use realtime_core::settings::Settings as EngineSettings;
@@ -19,8 +19,11 @@ use crate::directory::Directory;
 use crate::http::dev::Dev;
 use crate::http::health::Health;
 use crate::http::ingest::{self, Ingest};
+use crate::http::internal::{self, Internal};
 use crate::http::{self, Site};
+use crate::inspector::Inspector;
 use crate::listener;
+use crate::lookout::Lookout;
 use crate::presence::{Presences, SharedHolds};
 use crate::pressure::Pressure;
 use crate::self_test;
@@ -73,6 +76,8 @@ pub struct Settings {
     pub drain: Duration,
     /// The page of `realtime dev`.
     pub dev: Option<Dev>,
+    /// The port for operators.
+    pub internal: Option<internal::Settings>,
 }
 
 /// Why a node did not start.
@@ -80,9 +85,11 @@ pub struct Settings {
 pub enum StartError {
     /// The port could not be opened.
     #[error(
-        "cannot listen on {address}: {source}; choose another address with --listen, or stop what uses it"
+        "cannot listen on {address}: {source}; choose another address with --{flag}, or stop what uses it"
     )]
     Listen {
+        /// How to choose another one.
+        flag: &'static str,
         /// Where.
         address: SocketAddr,
         /// Why.
@@ -97,6 +104,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Node {
     address: SocketAddr,
+    internal: Option<SocketAddr>,
     shards: Arc<[ShardInbox]>,
     threads: Vec<JoinHandle<()>>,
     health: Health,
@@ -116,12 +124,27 @@ impl Node {
         directory: Arc<dyn Directory>,
         bus: Arc<dyn Bus>,
     ) -> Result<Self, StartError> {
-        let listen = |source| StartError::Listen { address: settings.listen, source };
+        let listen = |source| StartError::Listen { flag: "listen", address: settings.listen, source };
         let listener = listener::bind(settings.listen).map_err(listen)?;
+        let internal = match settings.internal {
+            Some(internal) => {
+                let address = internal.listen;
+                let listen = |source| StartError::Listen { flag: "internal-listen", address, source };
+                let listener = listener::bind(address).map_err(listen)?;
+                let address = listener.local_addr().map_err(listen)?;
+                Some((listener, address, internal))
+            }
+            None => None,
+        };
         let address = listener.local_addr().map_err(listen)?;
-        let counted = Arc::clone(&directory);
+        let (counted, probed) = (Arc::clone(&directory), Arc::clone(&directory));
         let presences = Presences::new(Arc::clone(&directory), Arc::clone(&bus), settings.holds);
-        let whereabouts = Whereabouts::new(settings.engine.replay.window, settings.memory);
+        let whereabouts = Whereabouts::new(
+            settings.engine.replay.window,
+            settings.engine.url_window,
+            Arc::clone(&bus),
+            settings.memory,
+        );
         let admission = Arc::new(
             Admission::new(directory, settings.addresses, settings.outage)
                 .counting_with(settings.counter, settings.addresses)
@@ -172,13 +195,32 @@ impl Node {
             threads.push(thread);
         }
         let shards: Arc<[ShardInbox]> = shards.into();
-        let inbox = NodeInbox::new(Arc::clone(&shards), Arc::clone(&presences));
+        let lookout = Lookout::default();
+        let inbox = NodeInbox::new(Arc::clone(&shards), Arc::clone(&presences), lookout.clone());
         let mut sources = vec![
             tokio::spawn(run_bus(bus, inbox.clone())),
             tokio::spawn(self_test::run(inbox.clone())),
             tokio::spawn(Arc::clone(&presences).run(inbox.clone())),
             tokio::spawn(Arc::clone(&whereabouts).run()),
         ];
+        let internal_address = internal.as_ref().map(|(_, address, _)| *address);
+        if let Some((listener, address, internal)) = internal {
+            let inspector = Arc::new(Inspector::new(Arc::clone(&shards), inbox.clone()));
+            sources.push(tokio::spawn(Arc::clone(&inspector).run()));
+            let internal = Internal {
+                site: Arc::clone(&site),
+                inspector,
+                lookout,
+                directory: probed,
+                database: internal.database,
+                key: internal.key,
+                started: Instant::now(),
+                ceiling: settings.ceiling,
+                probe: Default::default(),
+            };
+            sources.push(tokio::spawn(internal::run(listener, Arc::new(internal))));
+            info!(%address, "console and metrics started");
+        }
         if let Some(ceiling) = settings.ceiling {
             sources.push(tokio::spawn(pressure.run(ceiling, inbox.clone())));
         }
@@ -190,6 +232,7 @@ impl Node {
         info!(%address, shards = shards.len(), version = env!("CARGO_PKG_VERSION"), "server started");
         Ok(Self {
             address,
+            internal: internal_address,
             shards,
             threads,
             health,
@@ -205,6 +248,11 @@ impl Node {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where operators are served, if they are.
+    pub fn internal_address(&self) -> Option<SocketAddr> {
+        self.internal
     }
 
     /// Stops: lets nobody in, closes every connection over the drain window, then ends the threads.

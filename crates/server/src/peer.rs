@@ -56,14 +56,20 @@ pub enum Next {
 }
 
 impl Peer {
-    /// Begins a connection. A request that could not be read becomes a refusal that is sent like any other.
-    pub fn open(shard: &Shard, hello: Result<Hello, Refusal>, codec: Arc<dyn Codec>) -> Self {
+    /// Begins a connection that came in by the transport of this name. A request that could not be read becomes a
+    /// refusal that is sent like any other.
+    pub fn open(
+        shard: &Shard,
+        hello: Result<Hello, Refusal>,
+        codec: Arc<dyn Codec>,
+        transport: &'static str,
+    ) -> Self {
         let link = match hello {
             Ok(hello) => {
                 let woken = Rc::new(Notify::new());
                 let (project, address) = (hello.project.clone(), hello.address);
                 let id = shard.step(|engine| engine.open(hello, Instant::now()));
-                let load = shard.register(id, Rc::clone(&woken));
+                let load = shard.register(id, Rc::clone(&woken), transport);
                 // The engine may have had something to say before there was anything to wake.
                 woken.notify_one();
                 let total = shard.stats().connections;

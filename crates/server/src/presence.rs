@@ -10,9 +10,8 @@ use std::fmt;
 use std::future::Future;
 use std::hash::{BuildHasher, RandomState};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -36,6 +35,9 @@ use crate::directory::{Directory, Keep, KeptPresence};
 const HOLDS: Duration = Duration::from_secs(30);
 /// How often it is given again, and projects are looked at for presences whose time is over.
 const ROUND: Duration = Duration::from_secs(5);
+/// How long a user whose last connection was lost, without its client having taken leave, is still taken to be here: official
+/// SDKs are back after a second, and Appwrite tells of the absence within three.
+const GRACE: Duration = Duration::from_secs(2);
 /// How long stopping waits for presences to be removed.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Users whose presences may be written at the same time, roughly.
@@ -95,7 +97,7 @@ pub(crate) struct Presences {
     hasher: RandomState,
     /// How many connections' leaving is being dealt with.
     leaving: watch::Sender<usize>,
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
 }
 
 impl fmt::Debug for Presences {
@@ -116,8 +118,10 @@ struct Book {
 struct Held {
     id: PresenceId,
     sequence: String,
-    /// Empty while it could not be removed yet.
+    /// Empty while it is not removed yet.
     holders: HashSet<Holder>,
+    /// When the last of them left.
+    left_at: Option<Instant>,
 }
 
 impl Book {
@@ -126,6 +130,7 @@ impl Book {
             id: kept.id.clone(),
             sequence: String::new(),
             holders: HashSet::new(),
+            left_at: None,
         });
         if held.sequence != kept.sequence {
             // Somebody removed the one before, and its holders' with it.
@@ -149,6 +154,7 @@ impl Book {
             let Some(held) = self.held.get_mut(&whose) else { continue };
             held.holders.remove(&holder);
             if held.holders.is_empty() {
+                held.left_at = Some(Instant::now());
                 left.push(place(&whose, &held.sequence));
             }
         }
@@ -172,10 +178,18 @@ impl Book {
         }
     }
 
-    /// Places that are kept here, or that nobody here keeps any more.
-    fn places(&self, kept: bool) -> Vec<Place> {
-        let found = self.held.iter().filter(|(_, held)| held.holders.is_empty() != kept);
-        found.map(|(whose, held)| place(whose, &held.sequence)).collect()
+    /// Places that are kept here.
+    fn kept(&self) -> Vec<Place> {
+        let kept = self.held.iter().filter(|(_, held)| !held.holders.is_empty());
+        kept.map(|(whose, held)| place(whose, &held.sequence)).collect()
+    }
+
+    /// Places that nobody here keeps any more, and should be gone by now.
+    fn overdue(&self) -> Vec<Place> {
+        let is_overdue =
+            |held: &Held| held.holders.is_empty() && held.left_at.is_none_or(|at| at.elapsed() > GRACE);
+        let overdue = self.held.iter().filter(|(_, held)| is_overdue(held));
+        overdue.map(|(whose, held)| place(whose, &held.sequence)).collect()
     }
 }
 
@@ -200,7 +214,7 @@ impl Presences {
             turns: (0..TURNS).map(|_| tokio::sync::Mutex::default()).collect(),
             hasher: RandomState::new(),
             leaving: watch::Sender::new(0),
-            stopping: AtomicBool::new(false),
+            stopping: watch::Sender::new(false),
         })
     }
 
@@ -230,15 +244,20 @@ impl Presences {
         Ok(Bytes::from(kept.document))
     }
 
-    /// A connection is gone, and so are the presences that it was the last to keep: they are removed in the background.
-    pub(crate) fn begin_to_leave(self: Arc<Self>, background: &Handle, holder: Holder) {
+    /// A connection is gone, and so are the presences that it was the last to keep: they are removed in the background, after
+    /// a moment unless its client took leave.
+    pub(crate) fn begin_to_leave(self: Arc<Self>, background: &Handle, holder: Holder, took_leave: bool) {
         let left = self.book().leave(holder);
         // Whoever was connected to a server that stops will be back on another one before its word lapses.
-        if left.is_empty() || (self.shared.is_some() && self.stopping.load(Ordering::Relaxed)) {
+        if left.is_empty() || (self.shared.is_some() && *self.stopping.borrow()) {
             return;
         }
         self.leaving.send_modify(|leaving| *leaving += 1);
         background.spawn(async move {
+            if !took_leave {
+                let mut stopping = self.stopping.subscribe();
+                let _ = tokio::time::timeout(GRACE, stopping.wait_for(|stopping| *stopping)).await;
+            }
             for place in left {
                 self.remove_if_left(place).await;
             }
@@ -278,7 +297,7 @@ impl Presences {
 
     /// From now on connections leave because this server does.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
     }
 
     /// Waits until what connections kept that have left is dealt with, for a while.
@@ -293,7 +312,7 @@ impl Presences {
     async fn renew(&self) {
         let (kept, left) = {
             let book = self.book();
-            (book.places(true), book.places(false))
+            (book.kept(), book.overdue())
         };
         for place in left {
             self.remove_if_left(place).await;
@@ -306,7 +325,10 @@ impl Presences {
             if !self.book().is_held(&place) {
                 let whose = (place.project.clone(), place.user.clone());
                 let _turn = self.turn(&whose).lock().await;
-                self.remove(&place).await;
+                if !self.remove(&place).await {
+                    // It lapses once more with the next round, and is given to somebody again.
+                    let _ = shared.hold(&self.name, &[place], ROUND).await;
+                }
             }
         }
     }

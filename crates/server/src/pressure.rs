@@ -84,7 +84,7 @@ fn limit_of(own: &str, root: &Path) -> Option<u64> {
 }
 
 /// The memory of the process that is not swapped out or shared with nobody, in bytes (`VmRSS`).
-fn resident() -> Option<u64> {
+pub(crate) fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

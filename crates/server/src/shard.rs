@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use realtime_core::effect::Effect;
 use realtime_core::engine::Engine;
 use realtime_core::event::Event;
-use realtime_core::id::{ConnectionId, ProjectId};
+use realtime_core::id::{ConnectionId, EventId, ProjectId};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::settings::Settings;
+use realtime_core::snapshot::{Holdings, Page, Snapshot, Sought};
 use realtime_core::stats::Stats;
+use realtime_core::verdict::Comparison;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
@@ -32,10 +34,16 @@ pub(crate) enum Job {
     Accept(Client),
     /// Deliver this event, and keep it for who is away.
     Publish(Arc<Event>),
+    /// Deliver this event, which happened at this moment, late.
+    PublishLate(Arc<Event>, Instant),
+    /// Keep this event, which happened at this moment, before the node was there, for who is away.
+    Record(Arc<Event>, Instant),
     /// Deliver this event, which is of this node and of this moment.
     Mention(Arc<Event>),
     /// Events come in from now on.
     Begin,
+    /// Events come in from now on, and first those since this moment.
+    BeginFrom(Instant),
     /// Events may have been missed until now.
     Gap,
     /// Tell how many connections each project has.
@@ -44,6 +52,34 @@ pub(crate) enum Job {
     Shed(u64, oneshot::Sender<usize>),
     /// Close every connection within this time.
     Drain(Duration),
+    /// Tell an operator something.
+    Tell(Question),
+}
+
+/// What an operator asks of a shard. Whoever asks may have gone when the answer is there.
+#[derive(Debug)]
+pub(crate) enum Question {
+    /// What has happened so far?
+    Stats(oneshot::Sender<Stats>),
+    /// Who is connected, from this slot on, and up to so many?
+    List(Sought, u32, usize, oneshot::Sender<(Page, Vec<&'static str>)>),
+    /// What may this connection hear?
+    Inspect(ConnectionId, oneshot::Sender<Option<(Snapshot, Holdings, &'static str)>>),
+    /// Does this connection get this event?
+    Compare(Arc<Event>, ConnectionId, oneshot::Sender<Option<Comparison>>),
+    /// Which event of the last while is this?
+    Find(ProjectId, EventId, oneshot::Sender<Option<Arc<Event>>>),
+    /// Let these connections go, to come back or not: how many were there?
+    Dismiss(Whom, bool, oneshot::Sender<usize>),
+}
+
+/// Whom an operator lets go.
+#[derive(Debug, Clone)]
+pub(crate) enum Whom {
+    /// One connection.
+    Connection(ConnectionId),
+    /// All that meet this.
+    All(Sought),
 }
 
 /// Jobs that may wait for a shard. A publisher waits for room, so nothing is lost when they come faster.
@@ -94,6 +130,11 @@ impl ShardInbox {
         self.post(Job::Accept(Client { stream, address, load: Load::of(&self.load) })).await;
     }
 
+    /// Jobs that wait for the shard.
+    pub(crate) fn waiting(&self) -> usize {
+        INBOX - self.jobs.capacity()
+    }
+
     /// Links on the shard at the moment.
     pub(crate) fn load(&self) -> usize {
         self.load.load(Ordering::Relaxed)
@@ -125,6 +166,8 @@ struct Inner {
     engine: RefCell<Engine>,
     /// By the slot of the connection's id: how to wake the connection's task.
     wakers: RefCell<Vec<Option<Rc<Notify>>>>,
+    /// By the same: which transport it came in by.
+    transports: RefCell<Vec<&'static str>>,
     /// Look-ups of who somebody is, which nobody needs any more once the client has left.
     openings: RefCell<HashMap<ConnectionId, AbortHandle>>,
     /// Woken when the engine's next deadline moved forward.
@@ -179,6 +222,7 @@ impl Shard {
             number: parts.number,
             engine: RefCell::new(Engine::new(parts.settings, parts.seed)),
             wakers: RefCell::default(),
+            transports: RefCell::default(),
             openings: RefCell::default(),
             earlier: Notify::new(),
             sleeping_until: Cell::new(None),
@@ -207,15 +251,18 @@ impl Shard {
         result
     }
 
-    /// Keeps what wakes the connection's task. The connection counts as load for as long as the result lives.
-    pub(crate) fn register(&self, id: ConnectionId, waker: Rc<Notify>) -> Load {
-        let mut wakers = self.0.wakers.borrow_mut();
+    /// Keeps what wakes the connection's task, and by which transport it came in. The connection counts as load for as
+    /// long as the result lives.
+    pub(crate) fn register(&self, id: ConnectionId, waker: Rc<Notify>, transport: &'static str) -> Load {
+        let (mut wakers, mut transports) = (self.0.wakers.borrow_mut(), self.0.transports.borrow_mut());
         let slot = id.slot() as usize;
         if wakers.len() <= slot {
             wakers.resize(slot + 1, None);
+            transports.resize(slot + 1, "");
         }
-        if let Some(place) = wakers.get_mut(slot) {
+        if let (Some(place), Some(name)) = (wakers.get_mut(slot), transports.get_mut(slot)) {
             *place = Some(waker);
+            *name = transport;
         }
         Load::of(&self.0.load)
     }
@@ -297,16 +344,20 @@ impl Shard {
                     engine.owner_found(connection, found);
                 });
             }
-            Effect::Absent { connection } => {
+            Effect::Absent { connection, took_leave } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
-                presences.begin_to_leave(&self.0.background, holder);
+                presences.begin_to_leave(&self.0.background, holder, took_leave);
             }
-            Effect::Refresh { project, user } => {
+            Effect::Refresh { project, user, is_awaited } => {
                 let admission = Arc::clone(&self.0.admission);
                 let (of, whom) = (project.clone(), user.clone());
-                self.look_up(async move { admission.refresh(&of, &whom).await }, move |engine, found| {
-                    engine.refreshed(&project, &user, &found);
-                });
+                let look_up = async move {
+                    match is_awaited {
+                        true => admission.refresh(&of, &whom).await,
+                        false => admission.look_again(&of, &whom).await,
+                    }
+                };
+                self.look_up(look_up, move |engine, found| engine.refreshed(&project, &user, &found));
             }
         }
     }
@@ -374,8 +425,14 @@ impl Shard {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
                 self.step(|engine| engine.publish(&event, Instant::now()));
             }
+            Job::PublishLate(event, at) => {
+                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received late");
+                self.step(|engine| engine.publish_late(&event, at, Instant::now()));
+            }
+            Job::Record(event, at) => self.step(|engine| engine.record(&event, at)),
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
             Job::Begin => self.step(|engine| engine.begin(Instant::now())),
+            Job::BeginFrom(since) => self.step(|engine| engine.begin_from(since)),
             Job::Gap => self.step(|engine| engine.gap(Instant::now())),
             Job::Count(answer) => {
                 // Whoever asked may have gone.
@@ -389,7 +446,43 @@ impl Shard {
                 let now = Instant::now();
                 self.step(|engine| engine.drain(now + window, now));
             }
+            Job::Tell(question) => self.tell(question),
         }
+    }
+
+    /// Answers an operator, who may have gone.
+    fn tell(&self, question: Question) {
+        match question {
+            Question::Stats(answer) => drop(answer.send(self.stats())),
+            Question::List(sought, from, limit, answer) => {
+                let page = self.0.engine.borrow().snapshots(&sought, from, limit);
+                let transports = page.found.iter().map(|snapshot| self.transport(snapshot.id)).collect();
+                drop(answer.send((page, transports)));
+            }
+            Question::Inspect(id, answer) => {
+                let found = self.0.engine.borrow().inspect(id);
+                let transport = self.transport(id);
+                drop(answer.send(found.map(|(snapshot, holdings)| (snapshot, holdings, transport))));
+            }
+            Question::Compare(event, id, answer) => {
+                drop(answer.send(self.0.engine.borrow().compare(&event, id)));
+            }
+            Question::Find(project, id, answer) => {
+                drop(answer.send(self.0.engine.borrow().event(&project, &id)));
+            }
+            Question::Dismiss(whom, may_come_back, answer) => {
+                let dismissed = self.step(|engine| match whom {
+                    Whom::Connection(id) => usize::from(engine.dismiss_one(id, may_come_back)),
+                    Whom::All(sought) => engine.dismiss(&sought, may_come_back),
+                });
+                let _ = answer.send(dismissed);
+            }
+        }
+    }
+
+    /// By which transport a connection came in.
+    fn transport(&self, id: ConnectionId) -> &'static str {
+        self.0.transports.borrow().get(id.slot() as usize).copied().unwrap_or_default()
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod redis;
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,26 +13,18 @@ use std::time::{Duration, Instant, SystemTime};
 use realtime_core::effect::Owner;
 use realtime_core::id::SubscriptionId;
 use realtime_core::replay::{Parked, Place, Position};
+use realtime_core::whereabouts::{self, Key};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
-/// How much longer a place is remembered than events are kept, so that who comes back too late is told so.
-const LONGER: Duration = Duration::from_secs(60);
-/// How far the clocks of two servers may be apart.
-const SKEW: Duration = Duration::from_secs(5);
-/// Two notes that are no further apart are taken for one.
-const SAME: Duration = Duration::from_millis(100);
-/// Places remembered here at most; the oldest are forgotten beyond it.
-const MAX_PLACES: usize = 1_000_000;
+use crate::bus::Bus;
+
 /// Places on their way to the shared memory, at most.
 const ON_THEIR_WAY: usize = 100_000;
 /// How long stopping waits for them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How many of them are sent at once.
 const AT_ONCE: usize = 500;
-
-/// A subscription, whoever's it is.
-pub type Key = (Owner, SubscriptionId);
 
 /// A place, and when it was taken by the clock on the wall; `None` is to be forgotten.
 pub type Note = (Key, Option<(Position, SystemTime)>);
@@ -53,7 +44,10 @@ pub trait SharedMemory: Send + Sync + fmt::Debug {
 /// The places that this node knows of.
 pub(crate) struct Whereabouts {
     keeps: Duration,
-    here: Mutex<Here>,
+    /// The same for places of requests in the URL.
+    keeps_requests: Duration,
+    bus: Arc<dyn Bus>,
+    here: Mutex<whereabouts::Whereabouts>,
     shared: Option<Shared>,
 }
 
@@ -67,42 +61,21 @@ struct Shared {
     unsaid: watch::Sender<usize>,
 }
 
-#[derive(Debug, Default)]
-struct Here {
-    places: HashMap<Key, Known>,
-    /// In the order in which they were written; some have been written again since.
-    order: VecDeque<(Instant, Key)>,
-}
-
-#[derive(Debug)]
-struct Known {
-    parked: Parked,
-    written: Instant,
-}
-
-impl Here {
-    fn put(&mut self, key: Key, parked: Parked, now: Instant, keeps: Duration) {
-        self.order.push_back((now, key.clone()));
-        self.places.insert(key, Known { parked, written: now });
-        while let Some((at, key)) =
-            self.order.pop_front_if(|(at, _)| *at + keeps < now || self.places.len() > MAX_PLACES)
-        {
-            if self.places.get(&key).is_some_and(|known| known.written == at) {
-                self.places.remove(&key);
-            }
-        }
-    }
-}
-
 impl fmt::Debug for Whereabouts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Whereabouts").field("keeps", &self.keeps).finish_non_exhaustive()
+        f.debug_struct("Whereabouts").finish_non_exhaustive()
     }
 }
 
 impl Whereabouts {
-    /// Remembers places for as long as events are kept, and a little longer.
-    pub(crate) fn new(window: Duration, memory: Option<Arc<dyn SharedMemory>>) -> Arc<Self> {
+    /// Remembers places for as long as events are kept, and a little longer; those of requests in the URL for a time of
+    /// their own.
+    pub(crate) fn new(
+        window: Duration,
+        keeps_requests: Duration,
+        bus: Arc<dyn Bus>,
+        memory: Option<Arc<dyn SharedMemory>>,
+    ) -> Arc<Self> {
         let shared = memory.map(|memory| {
             let (notes, taken) = mpsc::channel(ON_THEIR_WAY);
             Shared {
@@ -113,7 +86,8 @@ impl Whereabouts {
                 unsaid: watch::Sender::new(0),
             }
         });
-        Arc::new(Self { keeps: window + LONGER, here: Mutex::default(), shared })
+        let here = whereabouts::Whereabouts::new(window, keeps_requests);
+        Arc::new(Self { keeps: here.keeps(), keeps_requests, bus, here: Mutex::new(here), shared })
     }
 
     /// Whether others have to be asked.
@@ -124,39 +98,38 @@ impl Whereabouts {
     /// Remembers or forgets where subscriptions stand.
     pub(crate) fn remember(&self, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
         let (now, wall) = (Instant::now(), SystemTime::now());
+        // Who hears nothing does not know that nothing has happened since an event.
+        let unheard = if self.bus.is_connected() { Duration::ZERO } else { self.keeps };
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
+            if !here.is_news(&key, now) {
+                continue;
+            }
             if let Some(shared) = &self.shared {
                 let note = place.clone().map(|Place { position, at }| {
-                    let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+                    let age = at.map_or(unheard, |at| now.saturating_duration_since(at));
                     (position, wall.checked_sub(age).unwrap_or(wall))
                 });
                 let note = (key.clone(), note);
-                // Here it is known all the same; another server will not vouch for it.
+                // Counted first: it may be taken before the next line.
+                shared.unsaid.send_modify(|unsaid| *unsaid += 1);
                 let is_behind = shared.notes.try_send(note).is_err();
-                shared.unsaid.send_modify(|unsaid| *unsaid += usize::from(!is_behind));
+                if is_behind {
+                    shared.unsaid.send_modify(|unsaid| *unsaid -= 1);
+                }
+                // Here it is known all the same; another server will not vouch for it.
                 if is_behind && !shared.is_behind.swap(is_behind, Ordering::Relaxed) {
                     warn!("places of subscriptions come faster than they can be shared");
                 }
             }
-            match place {
-                Some(Place { position, at }) => {
-                    here.put(key, Parked { position, at: at.unwrap_or(now) }, now, self.keeps);
-                }
-                None => drop(here.places.remove(&key)),
-            }
+            here.remember(key, place, now);
         }
     }
 
     /// Where these stood, as far as this node knows.
     pub(crate) fn recall_here(&self, owner: &Owner, ids: &[SubscriptionId]) -> Vec<(SubscriptionId, Parked)> {
-        let (here, now) = (self.here(), Instant::now());
-        let known = ids.iter().filter_map(|id| {
-            let known = here.places.get(&(owner.clone(), id.clone()))?;
-            (known.written + self.keeps >= now).then(|| (id.clone(), known.parked.clone()))
-        });
-        known.collect()
+        self.here().recall(owner, ids, Instant::now())
     }
 
     /// Where these stood, wherever their client was last.
@@ -173,15 +146,10 @@ impl Whereabouts {
         for (id, (position, taken)) in ids.iter().zip(elsewhere).filter_map(|(id, place)| Some((id, place?)))
         {
             let age = wall.duration_since(taken).unwrap_or_default();
-            let Some(at) = now.checked_sub(age) else { continue };
-            // Taken by another clock, so it may be older than it looks.
-            let parked = Parked { position, at: at.checked_sub(SKEW).unwrap_or(at) };
-            match found.iter_mut().find(|(known, _)| known == id) {
-                // It was somewhere else since; what this node shared itself looks as old as it is here.
-                Some((_, here)) if here.at + SAME < at => *here = parked,
-                Some(_) => {}
-                None => found.push((id.clone(), parked)),
+            if id.is_of_request() && age > self.keeps_requests {
+                continue;
             }
+            whereabouts::merge(&mut found, id, position, age, now);
         }
         found
     }
@@ -216,7 +184,7 @@ impl Whereabouts {
         }
     }
 
-    fn here(&self) -> MutexGuard<'_, Here> {
+    fn here(&self) -> MutexGuard<'_, whereabouts::Whereabouts> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,6 +12,8 @@
 
 #[path = "services/appwrite.rs"]
 mod appwrite;
+#[path = "services/certificate.rs"]
+mod certificate;
 #[path = "services/clients.rs"]
 mod clients;
 #[path = "services/console_tail.rs"]
@@ -20,12 +22,18 @@ mod console_tail;
 mod credentials;
 #[path = "services/cutter.rs"]
 mod cutter;
+#[path = "services/durable.rs"]
+mod durable;
 #[path = "services/faults.rs"]
 mod faults;
+#[path = "services/internal.rs"]
+mod internal;
 #[path = "services/limits.rs"]
 mod limits;
 #[path = "services/mariadb_server.rs"]
 mod mariadb_server;
+#[path = "services/neighbour.rs"]
+mod neighbour;
 #[path = "services/node.rs"]
 mod node;
 #[path = "services/postgres_server.rs"]
@@ -40,12 +48,16 @@ mod proxies;
 mod publishing;
 #[path = "services/redis.rs"]
 mod redis;
+#[path = "services/redis_many.rs"]
+mod redis_many;
 #[path = "services/redis_server.rs"]
 mod redis_server;
 #[path = "services/resume.rs"]
 mod resume;
 #[path = "services/rolling.rs"]
 mod rolling;
+#[path = "services/soak.rs"]
+mod soak;
 #[path = "services/storm.rs"]
 mod storm;
 #[path = "services/ten_thousand.rs"]

@@ -18,12 +18,23 @@ const EVENTS = Number(process.env.RESUME_EVENTS ?? 2_000);
 const AT_ONCE = 10;
 const PER_SECOND = 500;
 
-for (const major of [27, 28]) {
-  for (const way of ['client', 'service']) {
+// Older versions name their channels in the URL: they are known again by what they ask for, if the server is told to.
+const URLS = { args: ['--resume-url-window', '20s'], login: true };
+
+for (const [major, ways, { args = [], login = false }] of [
+  [10, ['client'], URLS],
+  [16, ['client'], URLS],
+  // The service of 21 gives up when a first attempt to come back fails, whatever the server does.
+  [21, ['client'], URLS],
+  [27, ['client', 'service'], {}],
+  [28, ['client', 'service'], {}],
+]) {
+  for (const way of ways) {
     test(`appwrite ${major}, ${way}: nothing is lost on a link that is cut ${CUTS} times`, async (t) => {
-      const server = await Server.start();
+      const server = await Server.start(args);
       const cutter = await Cutter.start(server.facts.endpoint);
       const tab = new Tab(major, { ...server.facts, endpoint: cutter.endpoint });
+      if (login) tab.login(server.facts.user.session);
       try {
         const { got } = await tab.listen(way, ['documents']);
         let published = 0;

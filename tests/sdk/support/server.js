@@ -14,11 +14,14 @@ const PATIENCE = 30_000; // Milliseconds until the server must have said where i
 export class Server {
   /** What `realtime dev --json` prints: endpoint, project, apiKey, user, page. */
   facts;
+  #args = [];
   #child;
   #folder;
 
-  static async start() {
+  /** A server with a demo project, started with these arguments beside its own. */
+  static async start(args = []) {
     const server = new Server();
+    server.#args = args;
     server.#folder = await mkdtemp(join(tmpdir(), 'realtime-sdk-'));
     await server.#run('127.0.0.1:0');
     return server;
@@ -80,7 +83,7 @@ export class Server {
   }
 
   async #run(listen) {
-    const args = ['dev', '--data-dir', this.#folder, '--listen', listen, '--json', '--drain', '50ms'];
+    const args = ['dev', '--data-dir', this.#folder, '--listen', listen, '--json', '--drain', '50ms', ...this.#args];
     const child = spawn(binary(), args, { stdio: ['ignore', 'pipe', 'pipe'] });
     this.#child = child;
     let complaints = '';

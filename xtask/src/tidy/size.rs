@@ -10,7 +10,7 @@ const CAP: usize = 1_000;
 const LONGER: &[(&str, &str)] = &[];
 
 /// What is code, as opposed to data and prose.
-const CODE: &[&str] = &["rs", "js", "mjs", "css", "html"];
+const CODE: &[&str] = &["rs", "js", "mjs", "ts", "tsx", "css", "html"];
 
 pub(super) fn check(file: &File, findings: &mut Vec<Finding>) {
     let lines = file.text.lines().count();

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 /// Folders that tools fill.
-const GENERATED: &[&str] = &["target", "node_modules", "corpus", "artifacts"];
+const GENERATED: &[&str] = &["target", "node_modules", "dist", "corpus", "artifacts"];
 /// Files that people write.
-const WRITTEN: &[&str] = &["rs", "toml", "md", "txt", "js", "mjs", "css", "html", "sh", "sql", "yml"];
+const WRITTEN: &[&str] =
+    &["rs", "toml", "md", "txt", "js", "mjs", "ts", "tsx", "css", "html", "sh", "sql", "yml", "py", "php"];
 
 /// One file.
 #[derive(Debug)]

@@ -36,7 +36,7 @@ pub(super) fn name(file: &File, findings: &mut Vec<Finding>) {
     let parts: Vec<&str> = file.path.split('/').collect();
     for part in parts {
         let stem = part.split_once('.').map_or(part, |(stem, _)| stem);
-        if matches!(file.extension(), "rs" | "js" | "mjs") && EMPTY_NAMES.contains(&stem) {
+        if matches!(file.extension(), "rs" | "js" | "mjs" | "ts" | "tsx") && EMPTY_NAMES.contains(&stem) {
             findings.push(Finding::new(file, 1, format!("'{stem}' says nothing; name the noun inside")));
         }
     }

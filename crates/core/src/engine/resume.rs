@@ -72,8 +72,12 @@ impl Engine {
     /// It was looked up where the subscriptions of an [`Effect::Recall`] stood; those that are not known are left out.
     pub fn recalled(&mut self, id: ConnectionId, found: Vec<(SubscriptionId, Parked)>) {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
-        let Some(pending) = &mut live.pending else { return };
-        pending.found = Some(found);
+        if let Some(catching_up) = live.catching_up.as_mut().filter(|catching_up| catching_up.waits) {
+            catching_up.waits = false;
+            self.go_on_from(id, &found);
+        } else if let Some(pending) = &mut live.pending {
+            pending.found = Some(found);
+        }
         self.go_on_subscribing(id);
         self.handle_waiting(id);
     }
@@ -235,7 +239,7 @@ impl Engine {
         self.send_to_memory(owner, places);
     }
 
-    fn send_to_memory(&mut self, owner: Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+    pub(super) fn send_to_memory(&mut self, owner: Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
         if !places.is_empty() && self.replay.is_on() {
             self.effects.push_back(Effect::Remember { owner, places });
         }
@@ -270,7 +274,7 @@ impl Engine {
         let Some(connection) = self.connection(id) else { return };
         let Some(live) = connection.live() else { return };
         let Some(catching_up) = live.catching_up.as_ref().filter(|_| !live.rechecking) else { return };
-        if !connection.outbox.is_empty() {
+        if catching_up.waits || !connection.outbox.is_empty() {
             return;
         }
         let mut cursor = catching_up.cursor;

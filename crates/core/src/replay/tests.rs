@@ -89,6 +89,50 @@ fn before_anything_happened_is_a_place_too_if_somebody_listened() {
 }
 
 #[test]
+fn what_the_source_has_kept_is_known_from_when_it_happened() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    replay.restart_from(at(10));
+    replay.record(&event("p", "a", 1), at(12));
+    replay.record(&event("p", "b", 1), at(14));
+    let found = |parked: Parked| replay.find(&"p".into(), &parked).map(|mark| ids(&replay, "p", mark));
+    assert_eq!(found(after("a", at(14))).unwrap(), ["b"]);
+    let beginning = |seconds| Parked { position: Position::Beginning, at: at(seconds) };
+    assert_eq!(found(beginning(11)).unwrap(), ["a", "b"]);
+    assert_eq!(found(beginning(9)), Err(Lost::Unknown), "of before nothing is known");
+    assert_eq!(found(after("z", at(11))).unwrap(), ["a", "b"], "it was quiet from z until then");
+    assert_eq!(found(after("z", at(9))), Err(Lost::Unknown), "something may have come after z");
+}
+
+#[test]
+fn a_place_was_taken_before_the_next_event_came() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let p = "p".into();
+    assert_eq!(replay.place_at(&p, replay.last()).at, None);
+    let first = replay.record(&event("p", "a", 1), at(1));
+    assert_eq!(replay.place_at(&p, first.before()).at, Some(at(1)));
+    assert_eq!(replay.place_at(&p, first).at, None);
+    replay.record(&event("p", "b", 1), at(2));
+    assert_eq!(replay.place_at(&p, first).at, Some(at(2)));
+}
+
+#[test]
+fn a_project_whose_log_was_forgotten_is_not_taken_for_one_without_events() {
+    let (mut replay, start) =
+        (Replay::new(Bounds { total_bytes: 10_000_000, ..bounds() }, 1), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    replay.begin(start);
+    replay.record(&event("p", "a", 1), at(5));
+    for number in 0..=MAX_LOGS {
+        replay.record(&event(&number.to_string(), "n", 1), at(5));
+    }
+    replay.record(&event("noise", "n", 1), at(60));
+    let parked = Parked { position: Position::Beginning, at: at(4) };
+    assert_eq!(replay.find(&"p".into(), &parked), Err(Lost::Unknown));
+}
+
+#[test]
 fn nothing_before_a_gap_is_vouched_for() {
     let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
     let p: ProjectId = "p".into();
@@ -141,36 +185,37 @@ proptest! {
         let (mut replay, mut now) = (Replay::new(bounds, 7), Instant::now());
         replay.begin(now);
         let start = now;
-        // Everything that ever happened: project, id, mark; and where the gaps are.
-        let mut all: Vec<(usize, String, Mark)> = Vec::new();
-        let mut since_gap = 0;
+        // Everything that ever happened: project, id, mark, and when; and where the gaps are.
+        let mut all: Vec<(usize, String, Mark, Instant)> = Vec::new();
+        let (mut since_gap, mut gap_at) = (0, None);
         for (number, step) in steps.iter().enumerate() {
             match step {
                 Step::Record { project, size, seconds } => {
                     now += Duration::from_secs(*seconds);
                     let id = number.to_string();
                     let mark = replay.record(&event(PROJECTS[*project], &id, *size), now);
-                    all.push((*project, id, mark));
+                    all.push((*project, id, mark, now));
                 }
                 Step::Gap => {
                     now += Duration::from_secs(1);
                     replay.gap(now);
                     since_gap = all.len();
+                    gap_at = Some(now);
                 }
             }
         }
         prop_assert!(replay.bytes() <= 6_000 || all.len() == 1);
-        for (place, (project, id, mark)) in all.iter().enumerate() {
+        now += Duration::from_secs(1);
+        for (place, (project, id, mark, _)) in all.iter().enumerate() {
             let name: ProjectId = PROJECTS[*project].into();
-            let expected: Vec<&str> = all[place + 1..]
-                .iter()
-                .filter(|(other, _, _)| other == project)
-                .map(|(_, id, _)| id.as_str())
-                .collect();
-            match replay.find(&name, &after(id, now)) {
+            let later = || all[place + 1..].iter().filter(|(other, ..)| other == project);
+            let expected: Vec<&str> = later().map(|(_, id, ..)| id.as_str()).collect();
+            let until = later().map(|(.., at)| *at).next().unwrap_or(now);
+            match replay.find(&name, &after(id, until)) {
                 Ok(found) => {
-                    prop_assert!(place >= since_gap, "{} is before the gap", id);
-                    prop_assert_eq!(found, *mark);
+                    // Whoever knows that nothing came between it and the gap missed nothing in the gap.
+                    prop_assert!(place >= since_gap || until > gap_at.unwrap(), "{} is before the gap", id);
+                    prop_assert!(place < since_gap || found == *mark);
                     prop_assert_eq!(ids(&replay, PROJECTS[*project], found), expected);
                 }
                 // The newest can always be resumed after.
@@ -187,7 +232,7 @@ proptest! {
                 let parked = Parked { position: Position::Beginning, at: start };
                 if let Ok(found) = replay.find(&(*name).into(), &parked) {
                     let expected: Vec<&str> =
-                        all.iter().filter(|(other, _, _)| *other == project).map(|(_, id, _)| id.as_str()).collect();
+                        all.iter().filter(|(other, ..)| *other == project).map(|(_, id, ..)| id.as_str()).collect();
                     prop_assert_eq!(ids(&replay, name, found), expected);
                 }
             }

@@ -44,8 +44,9 @@ fn head(event: &Event) -> Bytes {
         out.extend_from_slice(without_braces(&event.data));
     }
     if let Some(name) = event.name.as_deref().filter(|_| !has("event")) {
+        let names = members.iter().find(|(key, _)| key == "events").map(|(_, names)| *names);
         put_key(&mut out, "event");
-        put_text(&mut out, name);
+        put_text(&mut out, most_specific(name, names));
     }
     if !has("id") {
         put_key(&mut out, "id");
@@ -53,6 +54,15 @@ fn head(event: &Event) -> Bytes {
     }
     put_key(&mut out, SUBSCRIPTIONS);
     Bytes::from(out)
+}
+
+/// The name that says most of what happened: Appwrite puts `users.U.update` before `users.U.update.name`.
+fn most_specific<'a>(first: &'a str, names: Option<&'a RawValue>) -> &'a str {
+    let names: Option<Vec<&str>> = names.and_then(|names| serde_json::from_str(names.get()).ok());
+    let says_more = |name: &&str| {
+        name.strip_prefix(first).is_some_and(|more| more.starts_with('.') && !more.contains('*'))
+    };
+    names.unwrap_or_default().into_iter().filter(says_more).max_by_key(|name| name.len()).unwrap_or(first)
 }
 
 /// What closes the list of subscriptions, `data` and the message.
@@ -180,6 +190,26 @@ mod tests {
                 r#","event":"a.b","id":"e1","subscriptions":["s1","s2"]}}"#
             )
         );
+    }
+
+    #[test]
+    fn the_event_is_the_name_that_says_most() {
+        let events = [
+            "users.U.update",
+            "users.*.update",
+            "users.U.update.name",
+            "users.*.update.name",
+            "users.U.update.*",
+            "users.U",
+            "users.*",
+        ];
+        let shown = |events: &[&str]| {
+            let event = event(&json!({ "events": events }).to_string(), events.first().copied(), "e1");
+            let told: Value = serde_json::from_str(&text(&delivered(&event, &["s1"]))).unwrap();
+            told["data"]["event"].clone()
+        };
+        assert_eq!(shown(&events), "users.U.update.name");
+        assert_eq!(shown(&["users.U.update", "users.U.updates.x", "users.*"]), "users.U.update");
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub(super) fn decode(data: Option<&Value>) -> Result<Presence, Malformed> {
     if status.chars().count() > MAX_KEPT_STATUS {
         return Err(unfit(format!("Attribute \"status\" has at most {MAX_KEPT_STATUS} characters.")));
     }
+    if status.contains('\0') {
+        return Err(unfit("Attribute \"status\" has a character that not every database can hold."));
+    }
     if metadata.len() > MAX_METADATA {
         return Err(unfit(format!("Attribute \"metadata\" has at most {MAX_METADATA} bytes of JSON.")));
     }
@@ -182,6 +185,7 @@ mod tests {
     fn what_could_not_be_kept_is_refused_as_such() {
         for data in [
             json!({"status": "x".repeat(256)}),
+            json!({"status": "a\u{0}b"}),
             json!({"status": "on", "presenceId": "-no"}),
             json!({"status": "on", "presenceId": "a b"}),
             json!({"status": "on", "metadata": "x".repeat(65_534)}),

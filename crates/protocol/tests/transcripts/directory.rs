@@ -9,7 +9,7 @@ use realtime_core::command::Hello;
 use realtime_core::effect::Admission;
 use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::identity::{
-    Account, Credential, Credentials, Identity, Impersonate, Membership, Standing,
+    Account, Actor, Credential, Credentials, Identity, Impersonate, Membership, Standing,
 };
 use realtime_core::origin;
 use realtime_core::project::{Platform, Project};
@@ -181,7 +181,11 @@ impl Directory {
     pub(crate) fn refresh(&self, project: &ProjectId, user: &UserId) -> Result<Option<Standing>, Refusal> {
         self.check_up()?;
         let key = (project.as_str().to_owned(), user.as_str().to_owned());
-        let standing = |user: &User| Standing { account: Arc::clone(&user.account), sessions: Vec::new() };
+        let standing = |user: &User| Standing {
+            account: Arc::clone(&user.account),
+            sessions: Vec::new(),
+            may_impersonate: user.impersonator,
+        };
         Ok(self.users.get(&key).map(standing))
     }
 
@@ -218,7 +222,9 @@ impl Directory {
             _ => None,
         };
         let admin = home.is_console() && !project.is_console();
-        Ok(Identity { impersonated: target.is_some(), admin, ..identity_of(target.unwrap_or(user)) })
+        let real = || Actor { project: home.clone(), user: user.account.id.clone(), session: None };
+        let actor = target.map(|_| Box::new(real()));
+        Ok(Identity { actor, admin, ..identity_of(target.unwrap_or(user)) })
     }
 
     fn by_session(&self, project: &ProjectId, token: &Secret) -> Option<&User> {

@@ -382,7 +382,7 @@ impl World {
                     };
                 }
             }
-            Effect::Refresh { project, user } => {
+            Effect::Refresh { project, user, .. } => {
                 let found = self.directory.refresh(&project, &user);
                 self.engine.refreshed(&project, &user, &found);
             }

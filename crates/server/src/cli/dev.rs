@@ -17,8 +17,8 @@ use tracing::warn;
 use super::serve::Told;
 use super::{Failure, given, json_arg, layers, runtime, say, say_json, serve, settings};
 use crate::bus::memory::Memory;
-use crate::config::Config;
 use crate::config::layer::Source;
+use crate::config::{Config, Internal};
 use crate::directory::sqlite::{NewUser, SqliteError};
 use crate::embedded::{Embedded, write_private};
 use crate::http::dev::Dev;
@@ -30,6 +30,8 @@ const PROJECT: &str = "demo";
 const USER: &str = "alice";
 /// Where the credentials of the demo are kept, so that a second start shows the same ones.
 const CREDENTIALS: &str = "dev.json";
+/// Any free port, for nobody but this machine.
+const ANY_OF_THIS_MACHINE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 /// How long the demo's session lasts.
 const SESSION: Duration = Duration::from_secs(365 * 86_400);
 /// How long the demo's ready-made JWT lasts: what Appwrite allows at most.
@@ -53,12 +55,14 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let told = Told::new()?;
         let embedded = Embedded::open(&config).await?;
         let address = free_address(config.listen)?;
-        let facts = facts(&config, &embedded, address).await?;
-        let config = Config { listen: address, ..config };
+        let internal = internal(&config, address)?;
+        let facts = facts(&config, &embedded, address, internal.as_ref()).await?;
+        let config = Config { listen: address, internal, ..config };
         if !address.ip().is_loopback() {
             warn!(%address, "others can reach this address, and the page gives the demo's credentials to all who do");
         }
         let settings = Settings { dev: Some(Dev { facts: facts.to_string() }), ..config.node() };
+        let settings = serve::with_projects(settings, &embedded);
         let node = Node::start(settings, embedded.directory(&config)?, Arc::new(Memory::default()))?;
         if given(matches, "json") {
             say_json(&facts)
@@ -78,6 +82,10 @@ fn for_this_machine(matches: &ArgMatches) -> Result<Config, Failure> {
     if *layers.get("listen").1 == Source::Variable("PORT") {
         config.listen.set_ip(IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
+    if *layers.get("internal.listen").1 == Source::Default {
+        let key = Some(layers.get("internal.key").0).filter(|key| !key.is_empty()).map(Secret::new);
+        config.internal = Some(Internal { listen: ANY_OF_THIS_MACHINE, key });
+    }
     Ok(config)
 }
 
@@ -89,8 +97,25 @@ fn free_address(listen: SocketAddr) -> Result<SocketAddr, Failure> {
     Ok(TcpListener::bind(listen)?.local_addr()?)
 }
 
+/// The port for operators: the one after that for clients, if nobody has it, unless another one was said.
+fn internal(config: &Config, clients: SocketAddr) -> Result<Option<Internal>, Failure> {
+    let Some(Internal { listen, key }) = config.internal.clone() else { return Ok(None) };
+    let next = clients.port().checked_add(1).filter(|_| config.listen.port() != 0);
+    let beside = next.map(|port| SocketAddr::new(listen.ip(), port));
+    let listen = match beside {
+        Some(beside) if listen == ANY_OF_THIS_MACHINE && TcpListener::bind(beside).is_ok() => beside,
+        Some(_) | None => free_address(listen)?,
+    };
+    Ok(Some(Internal { listen, key }))
+}
+
 /// What there is to try it with, made if it is not there.
-async fn facts(config: &Config, embedded: &Embedded, address: SocketAddr) -> Result<Value, Failure> {
+async fn facts(
+    config: &Config,
+    embedded: &Embedded,
+    address: SocketAddr,
+    internal: Option<&Internal>,
+) -> Result<Value, Failure> {
     let path = config.data_dir.join(CREDENTIALS);
     let kept = match read(&path) {
         Some(kept) if still_good(config, embedded, &kept).await? => kept,
@@ -112,6 +137,7 @@ async fn facts(config: &Config, embedded: &Embedded, address: SocketAddr) -> Res
         "apiKey": text("apiKey"),
         "user": { "id": USER, "session": text("session"), "jwt": jwt.expose() },
         "page": format!("{base}/"),
+        "console": internal.map(|internal| format!("http://{}/console/", internal.listen)),
         "dataDir": folder.display().to_string(),
     }))
 }
@@ -165,12 +191,13 @@ fn unless_there<T>(made: Result<T, SqliteError>) -> Result<(), Failure> {
 fn greet(facts: &Value) {
     let text = |pointer: &str| facts.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let (endpoint, page, key) = (text("/endpoint"), text("/page"), text("/apiKey"));
+    let console = facts.pointer("/console").and_then(Value::as_str).unwrap_or("off");
     let socket = endpoint.replacen("http", "ws", 1);
     say(&format!(
         "\n  Realtime is running. Open this page to see events live and to send one:\n\n    {page}\n\n  \
          endpoint   {endpoint}   (project {PROJECT})\n  \
          websocket  {socket}/realtime?project={PROJECT}&channels[]=documents\n  \
-         data       {}\n\n  User {USER}, session token:\n    {}\n\n  JWT, good for an hour:\n    {}\n\n  \
+         console    {console}\n  data       {}\n\n  User {USER}, session token:\n    {}\n\n  JWT, good for an hour:\n    {}\n\n  \
          Publish an event:\n    curl {endpoint}/realtime/events \\\n      -H 'X-Appwrite-Project: {PROJECT}' \\\n      \
          -H 'X-Appwrite-Key: {key}' \\\n      \
          -d '{{\"channels\":[\"documents\"],\"roles\":[\"any\"],\"payload\":{{\"hello\":\"world\"}}}}'\n\n  \

@@ -53,7 +53,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let identity = match text(matches, "user") {
             None => Identity::guest(),
             Some(user) => {
-                let standing = directory.refresh(&id, &UserId::new(user)).await?;
+                let standing = directory.refresh(&project, &UserId::new(user)).await?;
                 let standing = standing.ok_or_else(|| {
                     Failure(format!("there is no user {user} in {id}; see `realtime user list`"))
                 })?;

@@ -54,11 +54,20 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
             return Ok(());
         }
         let embedded = Embedded::open(&config).await?;
+        let settings = with_projects(settings, &embedded);
         let node = Node::start(settings, embedded.directory(&config)?, bus)?;
         until_told_to_stop(told, node).await;
         embedded.database.close().await;
         Ok(())
     })
+}
+
+/// Operators may change projects that are in the embedded database.
+pub(super) fn with_projects(mut settings: Settings, embedded: &Embedded) -> Settings {
+    if let Some(internal) = &mut settings.internal {
+        internal.database = Some(embedded.database.clone());
+    }
+    settings
 }
 
 /// Serves until told to stop, then stops: at once if told so a second time.

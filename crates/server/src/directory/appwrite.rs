@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use realtime_core::id::{ProjectId, SessionId, TeamId, UserId};
-use realtime_core::identity::{Account, Credential, Credentials, Identity, Impersonate, Standing};
+use realtime_core::identity::{Account, Actor, Credential, Credentials, Identity, Impersonate, Standing};
 use realtime_core::project::{Platform, Project};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::secret::Secret;
@@ -118,44 +118,27 @@ impl Appwrite {
     /// Reads the embedded database.
     pub fn sqlite(database: Sqlite, settings: AppwriteSettings) -> Self {
         let (cipher, clock) = (database.cipher().clone(), Arc::clone(database.clock()));
-        Self { rows: Box::new(database), cipher, clock, settings, server: drawn_name(), copies: None }
+        Self { clock, ..Self::over(Box::new(database), cipher, settings) }
     }
 
     /// Reads an installation's MariaDB or MySQL, whose secrets are sealed with this key.
     pub fn mariadb(database: Mariadb, key: &Secret, settings: AppwriteSettings) -> Self {
-        Self {
-            rows: Box::new(database),
-            cipher: Cipher::new(key),
-            clock: Arc::new(SystemClock),
-            settings,
-            server: drawn_name(),
-            copies: None,
-        }
+        Self::over(Box::new(database), Cipher::new(key), settings)
     }
 
     /// Reads an installation's MongoDB, whose secrets are sealed with this key.
     #[cfg(feature = "mongodb")]
     pub fn mongodb(database: Mongodb, key: &Secret, settings: AppwriteSettings) -> Self {
-        Self {
-            rows: Box::new(database),
-            cipher: Cipher::new(key),
-            clock: Arc::new(SystemClock),
-            settings,
-            server: drawn_name(),
-            copies: None,
-        }
+        Self::over(Box::new(database), Cipher::new(key), settings)
     }
 
     /// Reads an installation's PostgreSQL, whose secrets are sealed with this key.
     pub fn postgres(database: Postgres, key: &Secret, settings: AppwriteSettings) -> Self {
-        Self {
-            rows: Box::new(database),
-            cipher: Cipher::new(key),
-            clock: Arc::new(SystemClock),
-            settings,
-            server: drawn_name(),
-            copies: None,
-        }
+        Self::over(Box::new(database), Cipher::new(key), settings)
+    }
+
+    fn over(rows: Box<dyn Rows>, cipher: Cipher, settings: AppwriteSettings) -> Self {
+        Self { rows, cipher, clock: Arc::new(SystemClock), settings, server: drawn_name(), copies: None }
     }
 
     /// The same, with copies of documents of the database at this host, which are to go when one is written.
@@ -291,9 +274,25 @@ impl Appwrite {
             && let Some(target) = self.find_impersonated(space, whom).await?
         {
             self.check_not_blocked(&target)?;
-            let account = Some(Arc::new(self.account_of(&target).await?));
+            let real = Actor {
+                project: if *user.space() == Space::console() {
+                    ProjectId::console()
+                } else {
+                    project.id.clone()
+                },
+                user: account.id,
+                session: proof.session,
+            };
+            let account = self.account_of(&target).await?;
+            self.check_membership(project, &target, &account)?;
             let admin = self.is_foreign(project, &target);
-            return Ok(Identity { account, valid_for, impersonated: true, admin, ..Identity::guest() });
+            return Ok(Identity {
+                account: Some(Arc::new(account)),
+                valid_for,
+                actor: Some(Box::new(real)),
+                admin,
+                ..Identity::guest()
+            });
         }
         let admin = self.is_foreign(project, &user);
         Ok(Identity {
@@ -537,18 +536,14 @@ impl Appwrite {
         }
     }
 
-    async fn read_again(
-        &self,
-        project: &ProjectId,
-        user: &UserId,
-    ) -> Result<Option<Standing>, DirectoryError> {
-        let Some(project) = self.find_project(project).await? else { return Ok(None) };
-        let Some(user) = self.find_user(&self.space_of(&project), "_uid", user.as_str()).await? else {
+    async fn read_again(&self, project: &Project, user: &UserId) -> Result<Option<Standing>, DirectoryError> {
+        let Some(user) = self.find_user(&self.space_of(project), "_uid", user.as_str()).await? else {
             return Ok(None);
         };
         self.check_not_blocked(&user)?;
         let sessions = self.sessions_of(&user).await?;
-        Ok(Some(Standing { account: Arc::new(self.account_of(&user).await?), sessions }))
+        let account = Arc::new(self.account_of(&user).await?);
+        Ok(Some(Standing { account, sessions, may_impersonate: user.is_impersonator() }))
     }
 }
 
@@ -573,7 +568,7 @@ impl Directory for Appwrite {
         Box::pin(self.find_credential(project, credential))
     }
 
-    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
+    fn refresh<'a>(&'a self, project: &'a Project, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
         Box::pin(self.read_again(project, user))
     }
 

@@ -118,7 +118,7 @@ impl Directory for Cache {
         self.inner.authenticate(project, credential)
     }
 
-    fn refresh<'a>(&'a self, project: &'a ProjectId, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
+    fn refresh<'a>(&'a self, project: &'a Project, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
         self.inner.refresh(project, user)
     }
 
@@ -213,7 +213,7 @@ mod tests {
             unreachable!()
         }
 
-        fn refresh<'a>(&'a self, _: &'a ProjectId, _: &'a UserId) -> Lookup<'a, Option<Standing>> {
+        fn refresh<'a>(&'a self, _: &'a Project, _: &'a UserId) -> Lookup<'a, Option<Standing>> {
             unreachable!()
         }
 

@@ -1,5 +1,6 @@
 //! How to reach the database of an Appwrite installation.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use realtime_core::secret::Secret;
@@ -19,10 +20,27 @@ pub struct DatabaseSettings {
     pub user: String,
     /// Its password, if it has one (Appwrite `_APP_DB_PASS`).
     pub password: Option<Secret>,
+    /// Whether the link is encrypted.
+    pub tls: Tls,
+    /// A file with the certificate authorities (PEM) that its certificate is checked against, in place of the public ones.
+    pub certificates: Option<PathBuf>,
     /// Connections at most; look-ups beyond it wait.
     pub connections: u32,
     /// How long a look-up may take, waiting for a connection included.
     pub timeout: Duration,
+}
+
+/// Whether a link is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tls {
+    /// Never.
+    Off,
+    /// If the database offers it; whoever answers is believed.
+    Prefer,
+    /// Always; whoever answers is believed.
+    Require,
+    /// Always, and the database proves by its certificate that it is the one that was meant.
+    Verify,
 }
 
 /// The schema that Appwrite uses from 1.9 on, whatever its settings say.
@@ -36,7 +54,9 @@ pub(super) const STATEMENTS: usize = 100;
 
 /// What a database that failed means for whoever asked.
 pub(super) fn unavailable(directory: &'static str, error: &sqlx::Error) -> DirectoryError {
-    let advice = if matches!(error, sqlx::Error::PoolTimedOut) {
+    let advice = if matches!(error, sqlx::Error::Tls(_)) {
+        "check database.tls and database.certificates, and that the certificate is for database.host"
+    } else if matches!(error, sqlx::Error::PoolTimedOut) {
         "nothing answers at database.host and database.port (_APP_DB_HOST, _APP_DB_PORT), or every connection is busy: look \
          at the load of the database, or raise database.connections"
     } else if matches!(error, sqlx::Error::Database(_)) {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{AssertSqlSafe, MySqlPool, Row as _};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space, Write, Written};
 use super::catalog::{Catalog, Columns};
-use super::database::{DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, late, no_installation, unavailable};
+use super::database::{
+    DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, Tls, late, no_installation, unavailable,
+};
 use super::write::{self, Dialect};
 use super::{DirectoryError, Lookup};
 
@@ -39,6 +41,15 @@ impl Mariadb {
             .statement_cache_capacity(STATEMENTS);
         if let Some(password) = &settings.password {
             options = options.password(password.expose());
+        }
+        options = options.ssl_mode(match settings.tls {
+            Tls::Off => MySqlSslMode::Disabled,
+            Tls::Prefer => MySqlSslMode::Preferred,
+            Tls::Require => MySqlSslMode::Required,
+            Tls::Verify => MySqlSslMode::VerifyIdentity,
+        });
+        if let Some(certificates) = &settings.certificates {
+            options = options.ssl_ca(certificates);
         }
         let pool = MySqlPoolOptions::new()
             .max_connections(settings.connections)

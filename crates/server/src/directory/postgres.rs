@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions, PgSslMode};
 use sqlx::{AssertSqlSafe, PgPool, Row as _};
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
 use super::appwrite::rows::{MAX_ROWS, Row, Rows, Select, Space, Write, Written};
 use super::catalog::{Catalog, Columns};
-use super::database::{DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, late, no_installation, unavailable};
+use super::database::{
+    DatabaseSettings, LANDMARK, SCHEMA, STATEMENTS, Tls, late, no_installation, unavailable,
+};
 use super::write::{self, Dialect};
 use super::{DirectoryError, Lookup};
 
@@ -51,6 +53,15 @@ impl Postgres {
             .statement_cache_capacity(STATEMENTS);
         if let Some(password) = &settings.password {
             options = options.password(password.expose());
+        }
+        options = options.ssl_mode(match settings.tls {
+            Tls::Off => PgSslMode::Disable,
+            Tls::Prefer => PgSslMode::Prefer,
+            Tls::Require => PgSslMode::Require,
+            Tls::Verify => PgSslMode::VerifyFull,
+        });
+        if let Some(certificates) = &settings.certificates {
+            options = options.ssl_root_cert(certificates);
         }
         let pool = PgPoolOptions::new()
             .max_connections(settings.connections)
@@ -111,6 +122,10 @@ impl Postgres {
 
     async fn read(&self, place: &Place, selection: &Select<'_>) -> Result<Vec<Row>, sqlx::Error> {
         let table = selection.space.table(selection.collection);
+        // It refuses such a text, which therefore is in none of its rows.
+        if selection.values().any(|value| value.contains('\0')) {
+            return Ok(Vec::new());
+        }
         let Some(columns) = self.columns(&place.schema, &table).await? else { return Ok(Vec::new()) };
         let Some(statement) = statement(place, &table, selection, &columns) else { return Ok(Vec::new()) };
         let mut query = sqlx::query(AssertSqlSafe(statement));

@@ -54,7 +54,7 @@ impl Dev {
 
 /// Whether the request names `localhost` or an address. Somebody's web page can make a name of its own mean this machine
 /// (DNS rebinding), and would then share an origin with the page; it cannot do that with these.
-fn is_asked_by_name_of_this_machine<T>(request: &Request<T>) -> bool {
+pub(super) fn is_asked_by_name_of_this_machine<T>(request: &Request<T>) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let Some(authority) = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()) else {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::full;
+use super::{plain, whole};
 use crate::bus::Bus;
 use crate::transport::Body;
 
@@ -38,21 +39,33 @@ impl Health {
     }
 
     pub(super) fn answer(&self, path: &str) -> Response<Body> {
-        let trouble = if path == LIVE {
-            None
-        } else if !self.ready.load(Ordering::Relaxed) {
-            Some("the server is starting or stopping".to_owned())
-        } else if !self.bus.is_connected() {
-            Some(format!("the {} bus is not connected", self.bus.name()))
-        } else {
-            None
-        };
-        let (status, text) = match trouble {
+        self.plain_answer(path).map(whole)
+    }
+
+    /// The same with its body as bytes.
+    pub(super) fn plain_answer(&self, path: &str) -> Response<Bytes> {
+        let (status, text) = match if path == LIVE { None } else { self.trouble() } {
             None => (StatusCode::OK, json!({ "status": "ok" })),
             Some(reason) => {
                 (StatusCode::SERVICE_UNAVAILABLE, json!({ "status": "not ready", "reason": reason }))
             }
         };
-        full(status, "application/json", text.to_string())
+        plain(status, "application/json", text.to_string())
+    }
+
+    /// Why clients may not be sent here; `None` if they may.
+    pub(super) fn trouble(&self) -> Option<String> {
+        if !self.ready.load(Ordering::Relaxed) {
+            Some("the server is starting or stopping".to_owned())
+        } else if !self.bus.is_connected() {
+            Some(format!("the {} bus is not connected", self.bus.name()))
+        } else {
+            None
+        }
+    }
+
+    /// Where events come from.
+    pub(super) fn bus(&self) -> &dyn Bus {
+        self.bus.as_ref()
     }
 }

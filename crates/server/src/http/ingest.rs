@@ -112,6 +112,32 @@ impl Ingest {
         Ok(full(StatusCode::OK, "application/json", answer))
     }
 
+    /// Publishes a body's events in a project for an operator, who needs no key.
+    pub(super) async fn publish_by_hand(&self, project: &ProjectId, body: &Bytes) -> Result<Bytes, Problem> {
+        let project = self.inner.admission.named(project).await.map_err(problem_of)?;
+        self.inner.publish_all(&project, body, |_| drawn_event_id()).await
+    }
+
+    /// What publishing would make of a body, and does not.
+    pub(super) async fn rehearse(
+        &self,
+        project: &ProjectId,
+        body: &Bytes,
+    ) -> Result<Outcome<Vec<Envelope>>, Problem> {
+        let project = self.inner.admission.named(project).await.map_err(problem_of)?;
+        let context = self.inner.context(&project);
+        let id = EventId::new("explained");
+        let stamp = Stamp { timestamp: &now(), id: &id };
+        let mut all = Vec::new();
+        for publication in publish::parse(body).map_err(|error| wrong_body(&error))? {
+            match publication.envelopes(&context, &stamp).map_err(|error| wrong_body(&error))? {
+                Outcome::Published(made) => all.extend(made),
+                Outcome::Unpublished(reason) => return Ok(Outcome::Unpublished(reason)),
+            }
+        }
+        Ok(Outcome::Published(all))
+    }
+
     /// Does work in the background.
     async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, Problem>
     where
@@ -181,6 +207,14 @@ impl Inner {
         Ok(project)
     }
 
+    fn context<'a>(&self, project: &'a Project) -> Context<'a> {
+        Context {
+            project: &project.id,
+            team: project.team.as_ref(),
+            legacy_channels: self.settings.legacy_channels,
+        }
+    }
+
     /// Publishes every event of a body, and tells so in JSON.
     async fn publish_all(
         &self,
@@ -189,11 +223,7 @@ impl Inner {
         id: impl Fn(usize) -> EventId,
     ) -> Result<Bytes, Problem> {
         let timestamp = now();
-        let context = Context {
-            project: &project.id,
-            team: project.team.as_ref(),
-            legacy_channels: self.settings.legacy_channels,
-        };
+        let context = self.context(project);
         let mut envelopes: Vec<Envelope> = Vec::new();
         let mut events = Vec::new();
         for (item, publication) in
@@ -230,7 +260,7 @@ impl Inner {
 }
 
 /// The whole body, if it is not too large.
-async fn read(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read(body: Incoming, limit: usize) -> Result<Bytes, Problem> {
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(

@@ -115,6 +115,7 @@ struct Probe {
         (status = 401, description = "No valid API key", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "The key lacks the scope", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such project", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 405, description = "Another method than POST", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "The same request is under way", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "Too large", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The idempotency key came with another body", body = ProblemDocument, content_type = "application/problem+json"),

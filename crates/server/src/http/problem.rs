@@ -2,11 +2,12 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use http::header::{ALLOW, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 
-use super::full;
+use super::{plain, whole};
 use crate::transport::Body;
 
 /// Why a request was not carried out, and what to do about it.
@@ -51,13 +52,18 @@ impl Problem {
 
     /// The document.
     pub fn into_response(self) -> Response<Body> {
+        self.into_plain_response().map(whole)
+    }
+
+    /// The same with its body as bytes.
+    pub(crate) fn into_plain_response(self) -> Response<Bytes> {
         let body = json!({
             "type": "about:blank",
             "title": self.title,
             "status": self.status.as_u16(),
             "detail": self.detail,
         });
-        let mut response = full(self.status, "application/problem+json", body.to_string());
+        let mut response = plain(self.status, "application/problem+json", body.to_string());
         if let Some(allow) = self.allow {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }

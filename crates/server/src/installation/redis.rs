@@ -27,10 +27,9 @@ return 1";
 impl Copies for Redis {
     fn forget<'a>(&'a self, key: &'a CopyKey) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
         Box::pin(async move {
-            let mut commands = redis::pipe();
-            commands.cmd("EVAL").arg(STRIKE).arg(1).arg(&key.collection).arg(&key.document).ignore();
-            commands.cmd("EVAL").arg(REMOVE).arg(1).arg(&key.document).ignore();
-            if self.query::<()>(&commands).await.is_none() {
+            let strike = redis::cmd("EVAL").arg(STRIKE).arg(1).arg(&key.collection).arg(&key.document).take();
+            let remove = redis::cmd("EVAL").arg(REMOVE).arg(1).arg(&key.document).take();
+            if self.each::<redis::Value>(&[strike, remove]).await.is_none() {
                 warn!(
                     key = key.document,
                     "Appwrite's API may show an old presence for a while: its copy in Redis could not be removed"

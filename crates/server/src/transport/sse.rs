@@ -51,7 +51,7 @@ impl HttpTransport for Sse {
     fn accept(&self, request: Request<Incoming>, entrance: Entrance) -> Response<Body> {
         let (parts, _) = request.into_parts();
         let hello = hello::read(&parts, entrance.address, &entrance.settings.trusted_headers);
-        let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone());
+        let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), self.name());
         let stream = stream::unfold(Stream { peer, ready: VecDeque::new(), over: false }, Stream::next);
         let body: Body = Box::pin(StreamBody::new(stream));
         let mut response = Response::new(body);

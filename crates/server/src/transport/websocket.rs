@@ -3,7 +3,6 @@
 pub mod frame;
 pub mod handshake;
 pub mod queue;
-mod receipts;
 pub mod socket;
 
 use std::time::Duration;
@@ -14,13 +13,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use realtime_core::receipts::Receipts;
 use realtime_protocol::appwrite::hello;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tracing::debug;
 
 use self::frame::NO_STATUS;
-use self::receipts::Receipts;
 use self::socket::{Ended, Socket, Turn};
 use super::{Body, Entrance, HttpTransport};
 use crate::peer::{Next, Peer};
@@ -74,7 +73,7 @@ async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
     };
     let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
     drop(request);
-    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone());
+    let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), WebSocket.name());
     let limit = entrance.settings.max_message;
     // The plain stream spares each read and write a call through a table, and hyper's buffers.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
@@ -114,7 +113,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
         let has_room = socket.queued_bytes() < WRITE_AHEAD;
         tokio::select! {
             turn = socket.turn() => match turn {
-                Ok(Turn::Text(message) | Turn::Binary(message)) => peer.receive(&message),
+                Ok(Turn::Text(message) | Turn::Binary(message)) => {
+                    receipts.heard();
+                    peer.receive(&message);
+                }
                 Ok(Turn::Pong(payload)) => if let Some(receipt) = receipts.answered(&payload) {
                     peer.acknowledge(receipt);
                 },

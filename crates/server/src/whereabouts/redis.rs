@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use realtime_core::id::{EventId, UserId};
 use realtime_core::replay::Position;
+use realtime_core::whereabouts::Key;
 use serde_json::{Value, json};
 
-use super::{Key, MemoryFuture, Note, SharedMemory};
+use super::{MemoryFuture, Note, SharedMemory};
 use crate::bus::redis::Redis;
 
 /// What the keys begin with; project, user and subscription follow as a JSON array.
@@ -41,29 +42,24 @@ fn read(text: &str) -> Option<(Position, SystemTime)> {
 impl SharedMemory for Redis {
     fn remember<'a>(&'a self, notes: &'a [Note], keeps: Duration) -> MemoryFuture<'a, ()> {
         Box::pin(async move {
-            let mut commands = redis::pipe();
-            for (key, place) in notes {
-                match place {
-                    Some((position, at)) => {
-                        commands.cmd("SET").arg(key_of(key)).arg(written(position, *at));
-                        commands.arg("PX").arg(keeps.as_millis() as u64).ignore();
-                    }
-                    None => {
-                        commands.cmd("DEL").arg(key_of(key)).ignore();
-                    }
+            let command = |(key, place): &Note| match place {
+                Some((position, at)) => {
+                    let mut set = redis::cmd("SET");
+                    set.arg(key_of(key)).arg(written(position, *at));
+                    set.arg("PX").arg(keeps.as_millis() as u64).take()
                 }
-            }
-            self.query(&commands).await
+                None => redis::cmd("DEL").arg(key_of(key)).take(),
+            };
+            let commands: Vec<redis::Cmd> = notes.iter().map(command).collect();
+            self.each::<redis::Value>(&commands).await.map(drop)
         })
     }
 
     fn recall<'a>(&'a self, keys: &'a [Key]) -> MemoryFuture<'a, Vec<Option<(Position, SystemTime)>>> {
         Box::pin(async move {
-            let mut commands = redis::pipe();
-            for key in keys {
-                commands.cmd("GET").arg(key_of(key));
-            }
-            let found: Vec<Option<String>> = self.query(&commands).await?;
+            let command = |key| redis::cmd("GET").arg(key_of(key)).take();
+            let commands: Vec<redis::Cmd> = keys.iter().map(command).collect();
+            let found: Vec<Option<String>> = self.each(&commands).await?;
             Some(found.iter().map(|text| read(text.as_deref()?)).collect())
         })
     }

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
+use crate::certificate::Certificate;
 use crate::mariadb_server::MariadbServer;
 use crate::node::{Client, Node, PATIENCE};
 use crate::postgres_server::PostgresServer;
@@ -528,6 +529,27 @@ fn what_changes_in_appwrite_changes_what_live_connections_hear() {
     assert_eq!(last_error(&mut bob), "The user no longer exists.");
 }
 
+#[test]
+fn what_changes_in_the_database_without_a_word_is_noticed_in_a_while() {
+    let live = Live::new(&[("REALTIME_USERS_REREAD", "1s")]);
+    let mut alice = live.connect("alice/main");
+    let mut bob = live.connect("bob/main");
+    live.server.query("USE appwrite; DELETE FROM _1_memberships WHERE _uid = 'm-alice-red'");
+    let hears_of_red = |alice: &mut Client| {
+        live.world.redis.publish(&event("alpha", "team:red", "red"));
+        live.world.redis.publish(&event("alpha", "any", "fence"));
+        !alice.ids_until("fence").is_empty()
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while hears_of_red(&mut alice) {
+        assert!(Instant::now() < deadline, "she still hears of the team");
+    }
+    live.server.query("USE appwrite; UPDATE _1_users SET status = 0 WHERE _uid = 'alice'");
+    assert_eq!(last_error(&mut alice), "The current user has been blocked.");
+    live.world.redis.publish(&event("alpha", "user:bob", "for bob"));
+    bob.ids_until("for bob");
+}
+
 /// Two servers of one installation tell the console how many connections a project has on both.
 fn the_console_is_told_of_the_connections_of_all_servers(installation: &Installation<'_>) {
     let worlds = [World::new(installation, &[]), World::new(installation, &[])];
@@ -823,4 +845,58 @@ fn an_installation_on_postgresql_is_read_as_appwrite_reads_it() {
     world.nobody_gains_what_is_not_theirs();
     world.the_console_is_for_its_members();
     world.origins_follow_platforms_and_rules();
+}
+
+#[test]
+fn text_that_postgresql_cannot_hold_names_nobody_and_is_no_outage() {
+    let server = PostgresServer::start();
+    server.load("production", &dump("appwrite-main.postgres.sql"));
+    let installation =
+        Installation { adapter: "postgresql", port: server.port(), schema: "production", user: "postgres" };
+    let world = World::new(&installation, &[]);
+    let refused = world.connect("al%00pha", "", &[]).expect("error");
+    assert_eq!(refused["data"]["message"], "Missing or unknown project ID");
+    let nobody = STANDARD.encode(r#"{"id":"ali\u0000ce","secret":"s"}"#);
+    let first = world.connect("alpha", "", &[("x-appwrite-session", &nobody)]).expect("connected");
+    assert_eq!(first["data"]["user"], Value::Null);
+    assert!(!world.node.log().contains("cannot answer"), "{}", world.node.log());
+}
+
+/// The database has this certificate, and takes nobody without TLS.
+fn a_link_is_encrypted_and_its_other_end_checked(installation: &Installation<'_>, certificate: &Certificate) {
+    let chain = certificate.chain();
+    let trusted = [("REALTIME_DATABASE_TLS", "verify"), ("REALTIME_DATABASE_CERTIFICATES", chain.as_str())];
+    for more in [&trusted[..], &[("REALTIME_DATABASE_TLS", "require")], &[]] {
+        let world = World::new(installation, more);
+        let (_, first) = world.connect_as("alpha", "alice", "cookie");
+        assert_eq!(first["data"]["user"]["$id"], "alice", "{more:?}: {first}");
+    }
+    let distrusting = World::start(installation, &[("REALTIME_DATABASE_TLS", "verify")]);
+    let told = distrusting.node.wait_for_log("certificate");
+    assert!(told.to_string().contains("database.certificates"), "{told}");
+    let open = World::start(installation, &[("REALTIME_DATABASE_TLS", "off")]);
+    open.node.wait_for_log("cannot read the Appwrite installation");
+}
+
+#[test]
+fn the_link_to_mariadb_is_encrypted_and_its_other_end_checked() {
+    let certificate = Certificate::new();
+    let (key, chain) =
+        (format!("--ssl-key={}", certificate.key()), format!("--ssl-cert={}", certificate.chain()));
+    let server = MariadbServer::start_with(&[&key, &chain, "--require-secure-transport=ON"]);
+    server.load("appwrite", &dump("appwrite-1.9.6.mariadb.sql"));
+    let installation =
+        Installation { adapter: "mariadb", port: server.port(), schema: "appwrite", user: "root" };
+    a_link_is_encrypted_and_its_other_end_checked(&installation, &certificate);
+}
+
+#[test]
+fn the_link_to_postgresql_is_encrypted_and_its_other_end_checked() {
+    let certificate = Certificate::new();
+    let server = PostgresServer::start();
+    server.load("production", &dump("appwrite-main.postgres.sql"));
+    server.encrypt(&certificate);
+    let installation =
+        Installation { adapter: "postgresql", port: server.port(), schema: "production", user: "postgres" };
+    a_link_is_encrypted_and_its_other_end_checked(&installation, &certificate);
 }

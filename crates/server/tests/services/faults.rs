@@ -26,12 +26,17 @@ struct World {
 
 impl World {
     fn new(redis: &[&str]) -> Self {
+        Self::with(redis, &[])
+    }
+
+    fn with(redis: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         realtime(folder.path(), &["project", "create", "--id", "shop"]);
         let redis = Redis::start(redis);
         let link = Cutter::new(&format!("127.0.0.1:{}", redis.port()));
         let url = format!("redis://{}", link.address());
-        let node = Node::start(folder.path(), &[], &[("REALTIME_REDIS_URL", &url)]);
+        let node =
+            Node::start(folder.path(), &[], &[&[("REALTIME_REDIS_URL", url.as_str())], environment].concat());
         node.wait_for_readiness(200);
         let mut client = node.connect("project=shop&channels[]=files&gaps=1", &[]);
         client.expect("connected");
@@ -167,6 +172,22 @@ fn a_redis_that_had_more_to_say_than_it_keeps_cuts_the_server_off_and_clients_ar
     let got = world.recover(SOON);
     let told: Vec<&str> = got.iter().map(String::as_str).filter(|id| *id != "large").collect();
     assert_eq!(told, ["gap", "after"]);
+}
+
+#[test]
+fn more_than_may_wait_is_dropped_and_clients_are_told() {
+    const BURST: usize = 5_000;
+    let mut world = World::with(&[], &[("REALTIME_REDIS_BACKLOG_MESSAGES", "10")]);
+    let count = BURST.to_string();
+    let publish = b"for i = 1, ARGV[2] do redis.call('PUBLISH', 'realtime', ARGV[1]) end";
+    world.redis.command(&[b"EVAL", publish, b"0", envelope("burst").as_bytes(), count.as_bytes()]);
+    world.node.wait_for_log("events from Redis came faster than this server takes them");
+    let got = world.recover(SOON);
+    let came = got.iter().filter(|id| *id == "burst").count();
+    println!("{came} of {BURST} came");
+    assert!(came < BURST && got.contains(&"gap".to_owned()), "{came} came");
+    assert_eq!(world.node.get("/health/ready").0, 200, "the link was never lost");
+    assert!(!world.node.log().contains("cannot receive events"), "{}", world.node.log());
 }
 
 /// Asks as alice until she is let in; nobody may ever be taken for a guest.

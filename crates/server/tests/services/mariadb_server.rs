@@ -13,6 +13,7 @@ pub(crate) struct MariadbServer {
     child: Child,
     folder: tempfile::TempDir,
     port: u16,
+    arguments: Vec<String>,
 }
 
 /// The kernel allows only so many asynchronous operations for all processes together, and tests run side by side.
@@ -21,6 +22,11 @@ const NO_AIO: &str = "--innodb-use-native-aio=0";
 impl MariadbServer {
     /// Starts an empty one.
     pub(crate) fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let made = Command::new("mariadb-install-db")
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
@@ -32,8 +38,9 @@ impl MariadbServer {
         let said = [made.stdout, made.stderr].concat();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&said));
         let port = free_port();
-        let child = run(folder.path(), port);
-        let server = Self { child, folder, port };
+        let arguments: Vec<String> = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let child = run(folder.path(), port, &arguments);
+        let server = Self { child, folder, port, arguments };
         server.wait_until_it_answers();
         server
     }
@@ -66,7 +73,7 @@ impl MariadbServer {
 
     /// Starts it again after [`Self::kill`].
     pub(crate) fn restart(&mut self) {
-        self.child = run(self.folder.path(), self.port);
+        self.child = run(self.folder.path(), self.port, &self.arguments);
         self.wait_until_it_answers();
     }
 
@@ -102,7 +109,7 @@ impl Drop for MariadbServer {
     }
 }
 
-fn run(folder: &Path, port: u16) -> Child {
+fn run(folder: &Path, port: u16, arguments: &[String]) -> Child {
     Command::new("/usr/sbin/mariadbd")
         .args([
             "--no-defaults",
@@ -120,6 +127,7 @@ fn run(folder: &Path, port: u16) -> Child {
         .arg(format!("--datadir={}", folder.join("data").display()))
         .arg(format!("--socket={}", folder.join("socket").display()))
         .arg(format!("--user={}", user()))
+        .args(arguments)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()

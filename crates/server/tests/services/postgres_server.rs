@@ -1,10 +1,12 @@
 //! A `postgres` of the test's own: on a free port, in a folder of its own, killed when the test ends.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::certificate::Certificate;
 use crate::node::PATIENCE;
 use crate::redis_server::free_port;
 
@@ -65,6 +67,25 @@ impl PostgresServer {
     /// The port, for clients.
     pub(crate) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Has it take nobody without TLS, for which it has this certificate.
+    pub(crate) fn encrypt(&self, certificate: &Certificate) {
+        for (from, setting) in [(certificate.chain(), "ssl_cert_file"), (certificate.key(), "ssl_key_file")] {
+            let to = self.folder.path().join(setting);
+            std::fs::copy(from, &to).expect("a copy");
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600))
+                .expect("for its eyes alone");
+            if is_root() {
+                let given = Command::new("chown").args(["postgres"]).arg(&to).status();
+                assert!(given.expect("chown runs").success());
+            }
+            self.query("postgres", &format!("ALTER SYSTEM SET {setting} = '{}'", to.display()));
+        }
+        let rules = self.folder.path().join("data/pg_hba.conf");
+        std::fs::write(rules, "hostssl all all 127.0.0.1/32 trust\n").expect("its rules");
+        self.query("postgres", "ALTER SYSTEM SET ssl = on");
+        self.query("postgres", "SELECT pg_reload_conf()");
     }
 
     /// Makes a database and fills it from a dump.

@@ -257,6 +257,24 @@ fn a_presence_stays_as_long_as_any_server_has_a_connection_that_keeps_it() {
 }
 
 #[test]
+fn a_user_whose_link_was_lost_and_who_is_back_at_once_was_never_absent() {
+    let world = World::new(Changeable::mariadb());
+    let mut bob = world.connect("bob/main");
+    let mut alice = world.connect("alice/main");
+    present(&mut alice, &json!({ "status": "on", "presenceId": "R", "permissions": [ANYBODY] }));
+    let (before, _) = presented(&mut alice);
+    assert_eq!(heard(&mut bob), "upsert R on");
+    drop(alice);
+    world.node.wait_for_log("connection closed");
+    let mut alice = world.connect("alice/main");
+    present(&mut alice, &json!({ "status": "back", "permissions": [ANYBODY] }));
+    let (after, _) = presented(&mut alice);
+    assert_eq!((heard(&mut bob).as_str(), &after["$sequence"]), ("upsert R back", &before["$sequence"]));
+    drop(alice);
+    assert_eq!(heard(&mut bob), "delete R back");
+}
+
+#[test]
 fn what_a_server_left_that_crashed_is_removed_by_another_one() {
     let mut world = World::new(Changeable::mariadb());
     let mut alice = world.connect("alice/main");
@@ -268,6 +286,26 @@ fn what_a_server_left_that_crashed_is_removed_by_another_one() {
     // Its word lapses at once, and not in half a minute.
     let place = json!(["alpha", "alice", presence["$sequence"]]).to_string();
     world.redis.command(&[b"ZADD", b"{realtime:presence}:held", b"0", place.as_bytes()]);
+    assert_eq!(heard(&mut bob), "delete R on");
+}
+
+#[test]
+fn what_a_crashed_server_left_is_removed_though_the_first_attempt_fails() {
+    let mut world = World::new(Changeable::mariadb());
+    let mut alice = world.connect("alice/main");
+    present(&mut alice, &json!({ "status": "on", "presenceId": "R", "permissions": [ANYBODY] }));
+    let (presence, _) = presented(&mut alice);
+    let other = start(&world.database, &world.redis, &world.folder);
+    let mut bob = connect(&other, "bob/main");
+    world.node.kill();
+    world.database.query(
+        "CREATE TRIGGER appwrite.stubborn BEFORE DELETE ON {_1_presenceLogs} FOR EACH ROW \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not now'",
+    );
+    let place = json!(["alpha", "alice", presence["$sequence"]]).to_string();
+    world.redis.command(&[b"ZADD", b"{realtime:presence}:held", b"0", place.as_bytes()]);
+    other.wait_for_log("cannot remove a presence; trying again");
+    world.database.query("DROP TRIGGER appwrite.stubborn");
     assert_eq!(heard(&mut bob), "delete R on");
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::certificate::Certificate;
 use crate::node::{Client, Node, realtime};
 use crate::redis_server::{Redis, free_port};
 
@@ -224,18 +225,9 @@ fn a_redis_that_answers_garbage_is_told_and_tried_again() {
 
 #[test]
 fn tls_is_spoken_with_a_redis_whose_certificate_is_trusted() {
-    let certificates = tempfile::tempdir().unwrap();
-    let at = |name: &str| certificates.path().join(name).to_str().unwrap().to_owned();
-    let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"])
-        .args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", &at("key.pem"), "-out", &at("cert.pem")])
-        .output()
-        .expect("openssl is installed");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let certificate = Certificate::new();
     let tls = free_port().to_string();
-    let (key, cert) = (at("key.pem"), at("cert.pem"));
+    let (key, cert) = (certificate.key(), certificate.chain());
     let world = World::new(&[
         "--tls-port",
         &tls,

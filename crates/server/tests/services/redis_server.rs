@@ -1,4 +1,4 @@
-//! A `redis-server` of the test's own: on a free port, without files, killed when the test ends.
+//! A `redis-server` of the test's own, several with sentinels, or a cluster: on free ports, killed when the test ends.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::node::PATIENCE;
+use crate::node::{PATIENCE, signal};
 
 /// A running Redis.
 pub(crate) struct Redis {
@@ -31,6 +31,21 @@ impl Redis {
         self.port.to_string()
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Lets it hang.
+    pub(crate) fn pause(&self) {
+        signal(&self.child, "STOP");
+    }
+
+    /// Lets it go on after [`Self::pause`].
+    pub(crate) fn go_on(&self) {
+        signal(&self.child, "CONT");
+    }
+
     /// Kills it; the port stays its own.
     pub(crate) fn kill(&mut self) {
         drop(self.child.kill());
@@ -47,12 +62,28 @@ impl Redis {
         ask(self.port, words).expect("it answers")
     }
 
+    /// The same, signed in with a password.
+    pub(crate) fn ask_as(&self, password: &str, words: &[&[u8]]) -> String {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        stream.write_all(&request(&[b"AUTH", password.as_bytes()])).expect("it listens");
+        stream.write_all(&request(words)).expect("it listens");
+        stream.shutdown(std::net::Shutdown::Write).expect("it listens");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("it answers");
+        answer.trim_start_matches("+OK\r\n").to_owned()
+    }
+
     /// Sends a command and waits for nothing.
     pub(crate) fn send(&self, words: &[&[u8]]) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
         stream.write_all(&request(words)).expect("it listens");
         // What was sent is read before the end of the connection.
         stream.shutdown(std::net::Shutdown::Write).expect("it listens");
+    }
+
+    /// A connection to publish much on.
+    pub(crate) fn publisher(&self) -> Publisher {
+        Publisher(TcpStream::connect(("127.0.0.1", self.port)).expect("it listens"))
     }
 
     /// Publishes as Appwrite does; how many subscriptions took it.
@@ -68,9 +99,139 @@ impl Drop for Redis {
     }
 }
 
+/// A master, its replica, and three sentinels that promote the replica if two of them miss the master.
+pub(crate) struct Sentinels {
+    /// The first is the master at the beginning.
+    pub(crate) servers: [Redis; 2],
+    sentinels: Vec<Redis>,
+}
+
+impl Sentinels {
+    /// Starts them; the servers have this password, and the sentinels another one.
+    pub(crate) fn start(password: &str, sentinel_password: &str) -> Self {
+        let master = Redis::start(&["--requirepass", password, "--masterauth", password]);
+        let of = format!("127.0.0.1 {}", master.port);
+        let replica =
+            Redis::start(&["--requirepass", password, "--masterauth", password, "--replicaof", &of]);
+        let sentinel = |_| {
+            let port = free_port();
+            let folder = tempfile::tempdir().expect("a folder");
+            let file = folder.path().join("sentinel.conf");
+            let settings = format!(
+                "requirepass {sentinel_password}\nsentinel sentinel-pass {sentinel_password}\n\
+                 sentinel monitor events 127.0.0.1 {} 2\nsentinel auth-pass events {password}\n\
+                 sentinel down-after-milliseconds events 1000\nsentinel failover-timeout events 3000\n",
+                master.port
+            );
+            std::fs::write(&file, settings).expect("a file");
+            let file = file.to_str().expect("a path").to_owned();
+            let arguments = vec![file, "--sentinel".to_owned()];
+            Redis { child: run_with(&folder, port, &[], &arguments), folder, port, arguments }
+        };
+        let sentinels: Vec<Redis> = (0..3).map(sentinel).collect();
+        let sentinels = Self { servers: [master, replica], sentinels };
+        wait(|| {
+            sentinels.sentinels.iter().all(|sentinel| {
+                let known = sentinel.ask_as(sentinel_password, &[b"SENTINEL", b"MASTER", b"events"]);
+                let says = |name: &str, number: &str| known.contains(&format!("{name}\r\n$1\r\n{number}"));
+                says("num-slaves", "1") && says("num-other-sentinels", "2")
+            })
+        });
+        // A replica without the data is not promoted.
+        wait(|| {
+            let state = sentinels.servers[1].ask_as(password, &[b"INFO", b"replication"]);
+            state.contains("master_link_status:up")
+        });
+        sentinels
+    }
+
+    /// Where the sentinels listen, as the setting has it.
+    pub(crate) fn addresses(&self) -> String {
+        addresses(&self.sentinels)
+    }
+}
+
+/// Servers that share the slots, without replicas.
+pub(crate) struct Cluster {
+    pub(crate) servers: Vec<Redis>,
+}
+
+impl Cluster {
+    /// Three of them, which have a third of the slots each.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
+        let servers: Vec<Redis> = (0..3).map(|_| Redis::start(&[&cluster[..], arguments].concat())).collect();
+        for (server, (first, last)) in servers.iter().zip([(0, 5_460), (5_461, 10_922), (10_923, 16_383)]) {
+            let (first, last): (String, String) = (first.to_string(), last.to_string());
+            server.command(&[b"CLUSTER", b"ADDSLOTSRANGE", first.as_bytes(), last.as_bytes()]);
+            let port = servers[0].port();
+            server.command(&[b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes()]);
+        }
+        let cluster = Self { servers };
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    /// Waits until every server sees that all slots are served.
+    pub(crate) fn wait_until_whole(&self) {
+        wait(|| {
+            self.servers.iter().all(|server| {
+                let state = server.command(&[b"CLUSTER", b"INFO"]);
+                state.contains("cluster_state:ok") && state.contains("cluster_known_nodes:3")
+            })
+        });
+    }
+
+    /// Which of the servers has the slot of a key or of a sharded channel.
+    pub(crate) fn owner(&self, key: &str) -> usize {
+        let slot = self.servers[0].command(&[b"CLUSTER", b"KEYSLOT", key.as_bytes()]);
+        let slot: usize = slot.trim_start_matches(':').trim().parse().expect("a number");
+        slot / 5_461
+    }
+
+    /// Where they listen, as the setting has it.
+    pub(crate) fn addresses(&self) -> String {
+        addresses(&self.servers)
+    }
+}
+
+fn addresses(servers: &[Redis]) -> String {
+    servers.iter().map(Redis::address).collect::<Vec<_>>().join(",")
+}
+
+fn wait(is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "the servers do not find each other");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A connection to publish much on.
+pub(crate) struct Publisher(TcpStream);
+
+impl Publisher {
+    /// Publishes, and waits until Redis has taken it.
+    pub(crate) fn publish(&mut self, message: &str) {
+        self.0.write_all(&request(&[b"PUBLISH", b"realtime", message.as_bytes()])).expect("it listens");
+        let mut answer = [0; 64];
+        let length = self.0.read(&mut answer).expect("it answers");
+        assert_eq!(answer.first(), Some(&b':'), "{}", String::from_utf8_lossy(&answer[..length]));
+    }
+}
+
 fn run(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Child {
+    run_with(folder, port, &["--save", "", "--appendonly", "no"], arguments)
+}
+
+fn run_with(folder: &tempfile::TempDir, port: u16, usual: &[&str], arguments: &[String]) -> Child {
+    // A file of settings comes first, or it is not taken for one.
+    let (file, arguments) =
+        arguments.split_at(arguments.iter().take_while(|it| !it.starts_with("--")).count());
     let mut child = Command::new("redis-server")
-        .args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--port", &port.to_string()])
+        .args(file)
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(usual)
         .args(arguments)
         .current_dir(folder.path())
         .stdout(Stdio::null())
@@ -90,7 +251,7 @@ fn run(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Child {
 fn ask(port: u16, words: &[&[u8]]) -> Option<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.write_all(&request(words)).ok()?;
-    let mut answer = [0; 1024];
+    let mut answer = [0; 8 * 1024];
     let length = stream.read(&mut answer).ok().filter(|length| *length > 0)?;
     Some(String::from_utf8_lossy(&answer[..length]).into_owned())
 }

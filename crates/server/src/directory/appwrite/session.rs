@@ -42,7 +42,7 @@ impl Appwrite {
     ) -> Result<Option<Timestamp>, DirectoryError> {
         let sessions = self.rows_of(user, "sessions", COLUMNS).await?;
         let session = sessions.iter().find(|row| row.text("_uid") == Some(id));
-        Ok(session.and_then(|row| row.time("expire")).filter(|ends| *ends >= self.clock.now()))
+        Ok(session.and_then(|row| self.lives_until(row)))
     }
 
     /// A user's sessions that are good.

@@ -275,7 +275,13 @@ async fn the_profile_is_appwrites_account_model_in_its_order() {
     assert_eq!(std::str::from_utf8(&account.profile).unwrap(), expected);
     for prefs in ["'[]'", "NULL", "'nonsense'", "'null'"] {
         world.sql(&format!("UPDATE _1_users SET prefs = {prefs} WHERE _uid = 'ann'")).await;
-        let account = world.directory.refresh(&"shop".into(), &"ann".into()).await.unwrap().unwrap().account;
+        let account = world
+            .directory
+            .refresh(&*world.project("shop").await, &"ann".into())
+            .await
+            .unwrap()
+            .unwrap()
+            .account;
         let profile: Value = serde_json::from_slice(&account.profile).unwrap();
         assert_eq!(profile["prefs"], json!({}), "{prefs}");
     }
@@ -471,12 +477,28 @@ async fn an_impersonator_acts_as_another() {
     let may = UserChange { impersonator: Some(true), ..UserChange::default() };
     world.database.update_user(&"shop".into(), &"bob".into(), &may).await.unwrap();
     let identity = world.identify("shop", &ann).await.unwrap();
-    assert_eq!((identity.impersonated, identity.user()), (true, Some(&"ann".into())));
+    assert_eq!(identity.user(), Some(&"ann".into()));
+    let actor = identity.actor.unwrap();
+    assert_eq!((&actor.project, &actor.user), (&"shop".into(), &"bob".into()));
+    assert!(actor.session.is_some());
     assert_eq!(identity.valid_for, Some(Duration::from_secs(3600)));
     assert_eq!(world.who(&as_whom(Impersonate::Email("ANN@Example.com".into()))).await, user("ann"));
     assert_eq!(world.who(&as_whom(Impersonate::Phone("+1".into()))).await, user("bob"));
     let nobody = world.identify("shop", &as_whom(Impersonate::Id("nobody".into()))).await.unwrap();
-    assert_eq!((nobody.impersonated, nobody.user()), (false, Some(&"bob".into())));
+    assert_eq!((nobody.actor.is_none(), nobody.user()), (true, Some(&"bob".into())));
+}
+
+#[tokio::test]
+async fn whom_an_administrator_acts_as_must_be_a_member_too() {
+    let world = World::new().await;
+    let session = world.session("console", "boss").await;
+    let may = UserChange { impersonator: Some(true), ..UserChange::default() };
+    world.database.update_user(&"console".into(), &"boss".into(), &may).await.unwrap();
+    let outsider = Some(Impersonate::Id("outsider".into()));
+    let shown = Credentials { admin: true, impersonate: outsider, ..sessions(&[&session]) };
+    assert_eq!(world.who(&shown).await, Err(NOT_A_MEMBER.into()));
+    world.member("console", "org", "outsider", &["dev"], true).await;
+    assert_eq!(world.who(&shown).await, user("outsider"));
 }
 
 #[tokio::test]
@@ -503,7 +525,7 @@ async fn a_blocked_user_is_refused() {
     assert_eq!(world.who(&with_jwt(world.jwt("carol", None))).await, Err(BLOCKED.into()));
     assert_eq!(world.who(&with_jwt(backend_jwt(json!({"sub": "carol"})))).await, Err(BLOCKED.into()));
     assert!(matches!(
-        world.directory.refresh(&"shop".into(), &"carol".into()).await,
+        world.directory.refresh(&*world.project("shop").await, &"carol".into()).await,
         Err(DirectoryError::Refused(refusal)) if refusal.message == BLOCKED
     ));
     let like_appwrite = World::with(|settings| settings.refuse_blocked = false).await;
@@ -589,7 +611,8 @@ async fn a_message_authenticates_by_session_or_jwt() {
 #[tokio::test]
 async fn a_refresh_sees_what_changed() {
     let world = World::new().await;
-    let refresh = async || world.directory.refresh(&"shop".into(), &"bob".into()).await.unwrap();
+    let shop = world.project("shop").await;
+    let refresh = async || world.directory.refresh(&shop, &"bob".into()).await.unwrap();
     assert!(!refresh().await.unwrap().account.email_verified);
     let to = UserChange { verified: Some(true), labels: Some(vec!["new".into()]), ..UserChange::default() };
     world.database.update_user(&"shop".into(), &"bob".into(), &to).await.unwrap();
@@ -604,15 +627,14 @@ async fn a_refresh_sees_what_changed() {
 #[tokio::test]
 async fn a_refresh_lists_the_sessions_that_are_good() {
     let world = World::new().await;
-    let listed =
-        async || world.directory.refresh(&"shop".into(), &"bob".into()).await.unwrap().unwrap().sessions;
+    let shop = world.project("shop").await;
+    let listed = async || world.directory.refresh(&shop, &"bob".into()).await.unwrap().unwrap().sessions;
     assert!(listed().await.is_empty());
     let token = world.session("shop", "bob").await;
     let proof = sessions(&[&token]);
     let session = world.identify("shop", &proof).await.unwrap().session.unwrap();
     assert_eq!(listed().await, std::slice::from_ref(&session));
     let jwt = world.jwt("bob", Some(session.as_str()));
-    let shop = world.project("shop").await;
     let by_jwt = world.directory.authenticate(&shop, &Credential::Jwt(jwt)).await;
     assert_eq!(by_jwt.unwrap().unwrap().session, Some(session.clone()), "a token ends with its session");
     world.database.remove_session(&"shop".into(), session.as_str()).await.unwrap();

@@ -1,0 +1,120 @@
+//! A node: engines side by side as its shards, what the bus has for them, and what the node remembers. The wiring around
+//! them is the world's, after the server's own.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use realtime_core::engine::Engine;
+use realtime_core::event::Event;
+use realtime_core::settings::Settings;
+use realtime_core::whereabouts::Whereabouts;
+
+use crate::model::Number;
+use crate::random::Random;
+use crate::workload::Setting;
+
+/// What a shard is to do.
+#[derive(Debug, Clone)]
+pub enum Job {
+    /// An event from the bus.
+    Publish(Number, Arc<Event>),
+    /// The bus is listened to for the first time.
+    Begin,
+    /// Events may have been missed.
+    Gap,
+    /// Close every connection within this time.
+    Drain(Duration),
+}
+
+/// A process.
+#[derive(Debug)]
+pub struct Node {
+    /// Where it runs.
+    pub place: usize,
+    /// One for each shard; none once it has ended.
+    pub engines: Vec<Engine>,
+    /// What each shard is to do.
+    pub inboxes: Vec<VecDeque<Job>>,
+    /// What it remembers by itself.
+    pub whereabouts: Whereabouts,
+    /// Whether it has ever listened to the bus.
+    pub has_listened: bool,
+    /// It is stopping: until when its last connection is to be closed, and when the next one may start.
+    pub leaving: Option<(Instant, Instant)>,
+    /// Whether what it had to tell the memory reaches it though the node has ended.
+    pub has_settled: bool,
+    /// How far its clock on the wall is ahead.
+    ahead: Duration,
+    last_job: Vec<Instant>,
+    last_note: Instant,
+    random: Random,
+}
+
+/// No two clocks are further apart than nodes take for granted.
+const MOST_AHEAD: u64 = 4_900;
+
+impl Node {
+    /// Starts.
+    pub fn start(seed: u64, number: usize, place: usize, setting: &Setting, now: Instant) -> Self {
+        let mut random = Random::of(seed, "node", number);
+        let settings = Settings {
+            outbox: setting.outbox,
+            slow: setting.slow,
+            heartbeat: setting.heartbeat,
+            held_events: setting.held_events,
+            replay: setting.replay,
+            ..Settings::default()
+        };
+        let engines = (0..setting.shards).map(|_| Engine::new(settings.clone(), random.draw())).collect();
+        Self {
+            place,
+            engines,
+            inboxes: (0..setting.shards).map(|_| VecDeque::new()).collect(),
+            whereabouts: Whereabouts::new(setting.replay.window),
+            has_listened: false,
+            leaving: None,
+            has_settled: false,
+            ahead: random.millis(0, MOST_AHEAD),
+            last_job: vec![now; setting.shards],
+            last_note: now,
+            random,
+        }
+    }
+
+    /// Whether it runs.
+    pub fn is_alive(&self) -> bool {
+        !self.engines.is_empty()
+    }
+
+    /// What its clock on the wall says so long after the start of the world.
+    pub fn wall(&self, since_start: Duration) -> Duration {
+        since_start + self.ahead
+    }
+
+    /// When a look-up of it is made, and how long its answer takes then.
+    pub fn look_up(&mut self) -> (Duration, Duration) {
+        let longest = if self.random.percent(15) { 700 } else { 20 };
+        (self.random.millis(0, longest), self.random.millis(0, longest))
+    }
+
+    /// When a shard does what is posted now: in order, and mostly at once.
+    pub fn post(&mut self, shard: usize, now: Instant) -> Instant {
+        let longest = if self.random.percent(4) { 150 } else { 3 };
+        let at = now + self.random.millis(0, longest);
+        match self.last_job.get_mut(shard) {
+            Some(last) => {
+                *last = at.max(*last);
+                *last
+            }
+            None => at,
+        }
+    }
+
+    /// When the memory has what it is told now: in order.
+    pub fn note(&mut self, now: Instant) -> Instant {
+        let longest = if self.random.percent(10) { 400 } else { 10 };
+        self.last_note = (now + self.random.millis(0, longest)).max(self.last_note);
+        self.last_note
+    }
+}

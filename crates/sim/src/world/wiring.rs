@@ -1,0 +1,280 @@
+//! What the server puts around engines: jobs into inboxes, effects carried out, look-ups made and answered.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use realtime_core::command::Hello;
+use realtime_core::effect::{Admission, Effect, Owner};
+use realtime_core::engine::Engine;
+use realtime_core::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
+use realtime_core::identity::{Credential, Identity, Standing};
+use realtime_core::refusal::{Refusal, RefusalKind};
+use realtime_core::replay::{Parked, Place, Position};
+use realtime_core::whereabouts::{self, Key};
+use realtime_protocol::appwrite::envelope;
+
+use super::{Happening, World};
+use crate::bus::Message;
+use crate::directory::unavailable;
+use crate::memory::Note;
+use crate::model::{NodeId, Seen, ShardId};
+use crate::node::Job;
+
+/// The pauses of a directory that could not answer, as the server has them.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A node that cannot reach the bus tries again after this.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// What a node wants to know.
+#[derive(Debug)]
+pub(super) enum Question {
+    Who(ConnectionId, Arc<Hello>),
+    Authenticate(ConnectionId, ProjectId, Credential),
+    Recall { connection: ConnectionId, keys: Vec<Key>, here: Vec<(SubscriptionId, Parked)> },
+    Refresh { project: ProjectId, user: UserId, give_up: Instant, pause: Duration },
+}
+
+/// What it gets to know.
+#[derive(Debug)]
+pub(super) enum Answer {
+    Who(ConnectionId, Result<Admission, Refusal>),
+    Authenticated(ConnectionId, Result<Option<Identity>, Refusal>),
+    Recalled {
+        connection: ConnectionId,
+        keys: Vec<Key>,
+        here: Vec<(SubscriptionId, Parked)>,
+        elsewhere: Option<Vec<Option<(Position, Duration)>>>,
+    },
+    Refreshed {
+        project: ProjectId,
+        user: UserId,
+        found: Result<Option<Standing>, Refusal>,
+    },
+}
+
+impl World {
+    /// Lets an engine do something, then does what it wants done.
+    pub(super) fn step<T: Default>(&mut self, shard: ShardId, act: impl FnOnce(&mut Engine) -> T) -> T {
+        let Some(engine) = self.engine(shard) else { return T::default() };
+        let result = act(engine);
+        while let Some(effect) = self.engine(shard).and_then(Engine::poll_effect) {
+            self.carry_out(shard, effect);
+        }
+        result
+    }
+
+    pub(super) fn engine(&mut self, (node, shard): ShardId) -> Option<&mut Engine> {
+        self.nodes.get_mut(node)?.engines.get_mut(shard)
+    }
+
+    fn carry_out(&mut self, shard: ShardId, effect: Effect) {
+        match effect {
+            Effect::Wake(connection) => self.woken.push_back((shard, connection)),
+            Effect::Identify { connection, hello } => self.ask(shard, Question::Who(connection, hello)),
+            Effect::Authenticate { connection, project, credential, .. } => {
+                self.ask(shard, Question::Authenticate(connection, project, credential));
+            }
+            Effect::Recall { connection, owner, subscriptions } => {
+                self.recall(shard, connection, &owner, subscriptions);
+            }
+            Effect::Remember { owner, places } => self.remember(shard.0, &owner, places),
+            Effect::Refresh { project, user } => {
+                let give_up = self.now() + self.plan.setting.outage;
+                self.ask(shard, Question::Refresh { project, user, give_up, pause: FIRST_PAUSE });
+            }
+            // No client here has a presence or watches a project.
+            Effect::Present { .. } | Effect::FindOwner { .. } | Effect::Absent { .. } => {}
+        }
+    }
+
+    fn ask(&mut self, shard: ShardId, question: Question) {
+        let now = self.now();
+        let Some(node) = self.nodes.get_mut(shard.0) else { return };
+        let (in_a_while, takes) = node.look_up();
+        self.clock.plan(now + in_a_while, Happening::Look(shard, takes, question));
+    }
+
+    fn recall(
+        &mut self,
+        shard: ShardId,
+        connection: ConnectionId,
+        owner: &Owner,
+        subscriptions: Vec<SubscriptionId>,
+    ) {
+        let now = self.now();
+        let Some(node) = self.nodes.get(shard.0) else { return };
+        let here = node.whereabouts.recall(owner, &subscriptions, now);
+        let keys = subscriptions.into_iter().map(|id| (owner.clone(), id)).collect();
+        self.ask(shard, Question::Recall { connection, keys, here });
+    }
+
+    fn remember(&mut self, number: NodeId, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+        let now = self.now();
+        let since_start = self.since_start(now);
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        for (subscription, place) in places {
+            let key = (owner.clone(), subscription);
+            let place_and_time = place.clone().map(|Place { position, at }| {
+                let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
+                (position, node.wall(since_start).saturating_sub(age))
+            });
+            node.whereabouts.remember(key.clone(), place, now);
+            let at = node.note(now);
+            self.clock.plan(at, Happening::Note(number, (key, place_and_time)));
+        }
+    }
+
+    fn since_start(&self, now: Instant) -> Duration {
+        // Some time has passed on every wall when a world begins.
+        Duration::from_secs_f64(self.clock.seconds(now)) + Duration::from_secs(3_600)
+    }
+
+    pub(super) fn note(&mut self, number: NodeId, note: Note) {
+        let now = self.now();
+        let Some(node) = self.nodes.get(number) else { return };
+        if node.is_alive() || node.has_settled {
+            self.memory.remember(note, node.whereabouts.keeps(), now);
+        }
+    }
+
+    /// A look-up is made now; its answer takes a while to come back.
+    pub(super) fn look(&mut self, shard: ShardId, takes: Duration, question: Question) {
+        let now = self.now();
+        let answer = match question {
+            Question::Who(connection, hello) => {
+                let found =
+                    self.directory.admit(hello.project.as_str(), &hello.credentials, &self.model, now);
+                Answer::Who(connection, found)
+            }
+            Question::Authenticate(connection, project, credential) => {
+                let session = match &credential {
+                    Credential::Session(session) | Credential::Jwt(session) => session.expose(),
+                };
+                let found = self.directory.authenticate(project.as_str(), session, &self.model, now);
+                Answer::Authenticated(connection, found)
+            }
+            Question::Recall { connection, keys, here } => {
+                let elsewhere = self.memory.recall(&keys, now);
+                Answer::Recalled { connection, keys, here, elsewhere }
+            }
+            Question::Refresh { project, user, give_up, pause } => {
+                match self.directory.refresh(project.as_str(), user.as_str(), &self.model, now) {
+                    Some(found) => Answer::Refreshed { project, user, found: Ok(found) },
+                    None if now + pause < give_up => {
+                        let question = Question::Refresh {
+                            project,
+                            user,
+                            give_up,
+                            pause: (pause * 2).min(LONGEST_PAUSE),
+                        };
+                        self.clock.plan(now + pause, Happening::Look(shard, takes, question));
+                        return;
+                    }
+                    None => Answer::Refreshed { project, user, found: Err(unavailable()) },
+                }
+            }
+        };
+        self.clock.plan(now + takes, Happening::Answer(shard, answer));
+    }
+
+    pub(super) fn answer(&mut self, shard: ShardId, answer: Answer) {
+        let now = self.now();
+        match answer {
+            Answer::Who(connection, found) => {
+                self.step(shard, |engine| engine.identified(connection, found, now));
+            }
+            Answer::Authenticated(connection, found) => {
+                let found = found.and_then(|found| {
+                    let text = "Session is not valid.";
+                    found.map(Some).ok_or_else(|| Refusal::new(RefusalKind::Invalid, text))
+                });
+                self.step(shard, |engine| engine.authenticated(connection, found, now));
+            }
+            Answer::Recalled { connection, keys, mut here, elsewhere } => {
+                let wall = match self.nodes.get(shard.0) {
+                    Some(node) => node.wall(self.since_start(now)),
+                    None => return,
+                };
+                for ((_, id), found) in keys.iter().zip(elsewhere.unwrap_or_default()) {
+                    if let Some((position, taken)) = found {
+                        whereabouts::merge(&mut here, id, position, wall.saturating_sub(taken), now);
+                    }
+                }
+                self.step(shard, |engine| engine.recalled(connection, here));
+            }
+            Answer::Refreshed { project, user, found } => {
+                self.step(shard, |engine| engine.refreshed(&project, &user, &found));
+            }
+        }
+    }
+
+    /// A node tries to listen to the bus.
+    pub(super) fn listen(&mut self, number: NodeId) {
+        let now = self.now();
+        let Some(node) = self.nodes.get_mut(number).filter(|node| node.is_alive()) else { return };
+        if self.bus.has(number) {
+            return;
+        }
+        if !self.bus.subscribe(number, now) {
+            self.clock.plan(now + TRY_AGAIN, Happening::Listen(number));
+            return;
+        }
+        let job = if node.has_listened { Job::Gap } else { Job::Begin };
+        node.has_listened = true;
+        self.post(number, &job);
+    }
+
+    /// A message from the bus reaches a node.
+    pub(super) fn arrive(&mut self, number: NodeId, subscription: u64, message: &Message) {
+        if !self.bus.listens(number, subscription) {
+            return;
+        }
+        match message {
+            Message::Envelope(event, bytes) => match envelope::decode(bytes) {
+                Ok(decoded) => self.post(number, &Job::Publish(*event, Arc::new(decoded))),
+                Err(error) => self.fail("running", format!("an envelope cannot be read: {error}")),
+            },
+            Message::Garbled => self.post(number, &Job::Gap),
+        }
+    }
+
+    /// Posts a job to every shard of a node.
+    pub(super) fn post(&mut self, number: NodeId, job: &Job) {
+        let now = self.now();
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        for shard in 0..node.inboxes.len() {
+            let at = node.post(shard, now);
+            if let Some(inbox) = node.inboxes.get_mut(shard) {
+                inbox.push_back(job.clone());
+            }
+            self.clock.plan(at, Happening::Work((number, shard)));
+        }
+    }
+
+    /// A shard does its next job.
+    pub(super) fn work(&mut self, shard: ShardId) {
+        let now = self.now();
+        let Some(node) = self.nodes.get_mut(shard.0).filter(|node| node.is_alive()) else { return };
+        let Some(job) = node.inboxes.get_mut(shard.1).and_then(std::collections::VecDeque::pop_front) else {
+            return;
+        };
+        match job {
+            Job::Publish(number, event) => {
+                self.see(&Seen::Took(shard, number));
+                self.step(shard, |engine| engine.publish(&event, now));
+                let kept = self.engine(shard).map(|engine| engine.stats().replay_bytes).unwrap_or_default();
+                self.see(&Seen::Keeps(shard, kept));
+            }
+            Job::Begin => {
+                self.see(&Seen::Gapped(shard));
+                self.step(shard, |engine| engine.begin(now));
+            }
+            Job::Gap => {
+                self.see(&Seen::Gapped(shard));
+                self.step(shard, |engine| engine.gap(now));
+            }
+            Job::Drain(window) => self.step(shard, |engine| engine.drain(now + window, now)),
+        }
+    }
+}

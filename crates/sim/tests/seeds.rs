@@ -1,0 +1,70 @@
+//! Seeds that are run every time: those that have found something, some that stand for each theme, and a fresh one.
+
+#![expect(clippy::print_stdout, clippy::panic, reason = "a test may panic, and a fresh seed has to be told")]
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use realtime_sim::workload::Plan;
+use realtime_sim::world::{run, run_traced};
+
+/// Seeds that failed once, each with what it found.
+const FOUND: &[(u64, &str)] = &[
+    (
+        3,
+        "who was connected before a node first listened to the bus was not told that events might be missing",
+    ),
+    (
+        72,
+        "a link that died before its first Pong was taken for that of a client that never answers, so that nothing of \
+         what it lost was sent again",
+    ),
+];
+/// How long the other fixed seeds are run.
+const TIME: Duration = Duration::from_secs(20);
+/// The first of them.
+const FIRST: u64 = 100_000;
+
+fn traced(seed: u64) -> u64 {
+    run_traced(&Plan::of(seed)).trace
+}
+
+fn assert_holds(seed: u64, about: &str) {
+    let plan = Plan::of(seed);
+    if let Some(failure) = run(&plan).failure {
+        panic!("seed {seed} ({about}, {:?}): {failure}\nagain: cargo xtask sim --seed {seed}", plan.theme);
+    }
+}
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    for (seed, found) in FOUND {
+        assert_holds(*seed, found);
+    }
+}
+
+#[test]
+fn every_promise_holds_for_fixed_seeds() {
+    let until = Instant::now() + TIME;
+    for seed in FIRST.. {
+        assert_holds(seed, "fixed");
+        if Instant::now() > until {
+            println!("{} seeds from {FIRST} on", seed - FIRST + 1);
+            return;
+        }
+    }
+}
+
+#[test]
+fn every_promise_holds_for_a_fresh_seed() {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let seed = u64::from(since.subsec_nanos()) ^ (since.as_secs() << 16);
+    println!("fresh seed {seed}");
+    assert_holds(seed, "fresh");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let (once, again, other) = (traced(5), traced(5), traced(6));
+    assert_eq!(once, again);
+    assert_ne!(once, other);
+}
