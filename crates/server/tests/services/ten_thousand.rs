@@ -7,6 +7,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,6 +21,8 @@ use crate::node::{Client, PATIENCE};
 const CONNECTIONS: usize = 10_000;
 /// Users that something happens to.
 const AFFECTED: usize = 500;
+/// Users whose proof runs out.
+const RUN_OUT: usize = 200;
 const THREADS: usize = 8;
 /// What the product promises: 99 of 100 changes take effect within this time.
 const PROMISE: Duration = Duration::from_secs(1);
@@ -246,26 +249,43 @@ fn ten_thousand_connections_follow_what_changes_within_a_second() {
         from += AFFECTED;
     }
 
-    let ends = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 4;
-    let jwts: Vec<Client> = (0..200)
+    let jwt = |user: &str, ends: u64| ("x-appwrite-jwt", live.jwt(&json!({ "userId": user, "exp": ends })));
+    report("a JWT that runs out", run_out(&live, CONNECTIONS - RUN_OUT..CONNECTIONS, jwt));
+    let users = CONNECTIONS - 2 * RUN_OUT..CONNECTIONS - RUN_OUT;
+    let session = |user: &str, ends: u64| {
+        live.server.query(&format!(
+            "UPDATE appwrite._1_sessions SET expire = TIMESTAMP('1970-01-01') + INTERVAL {ends} SECOND WHERE userId = '{user}'"
+        ));
+        ("x-appwrite-session", session(&live, user))
+    };
+    report("a session that runs out", run_out(&live, users, session));
+}
+
+/// How long after the end of what they show these users are told so, who connect a few seconds before it.
+fn run_out(
+    live: &Live,
+    users: Range<usize>,
+    shows: impl Fn(&str, u64) -> (&'static str, String),
+) -> Vec<Duration> {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let ends = now().as_secs() + 15;
+    let clients: Vec<Client> = users
         .map(|number| {
-            let jwt = live.jwt(&json!({ "userId": user(CONNECTIONS - 1 - number), "exp": ends }));
-            let mut client = live.connect_with(&[("x-appwrite-jwt", &jwt)]);
+            let (header, value) = shows(&user(number), ends);
+            let mut client = live.connect_with(&[(header, &value)]);
             client.expect("connected");
             client
         })
         .collect();
-    let expired: Vec<_> = jwts
+    assert!(now().as_secs() < ends, "they took too long to connect");
+    let expired: Vec<_> = clients
         .into_iter()
         .map(|mut client| {
             std::thread::spawn(move || {
                 while client.next()["data"]["message"] != "The session or token has expired." {}
-                SystemTime::now()
-                    .duration_since(UNIX_EPOCH)
-                    .unwrap()
-                    .saturating_sub(Duration::from_secs(ends))
+                now().saturating_sub(Duration::from_secs(ends))
             })
         })
         .collect();
-    report("a JWT that runs out", expired.into_iter().map(|thread| thread.join().unwrap()).collect());
+    expired.into_iter().map(|thread| thread.join().unwrap()).collect()
 }
