@@ -205,13 +205,13 @@ impl Nats {
         loop {
             tokio::select! {
                 biased;
-                event = doorbell.next() => match event {
-                    Event::SlowConsumer(_) => {
+                event = doorbell.next() => {
+                    heed(&event)?;
+                    if matches!(event, Event::SlowConsumer(_)) {
                         warn!("events come from NATS faster than they can be delivered; some are lost");
                         self.hear_the_rest(link, &mut messages, node).await?;
                     }
-                    event => heed(&event)?,
-                },
+                }
                 echo = echoes.next() => link.echoed(&echo.ok_or(CLOSED)?.payload),
                 message = messages.next() => {
                     link.must_be_the_same()?;
@@ -243,7 +243,7 @@ impl Nats {
         match link {
             None => Places::Unreachable,
             Some(link) => match link.places.get() {
-                Some(store) => Places::At(link.jetstream.clone(), Box::new(store.clone())),
+                Some(store) => Places::At(Box::new((link.jetstream.clone(), store.clone()))),
                 None => Places::None,
             },
         }
@@ -278,7 +278,7 @@ pub(crate) enum Places {
     /// Nowhere: NATS keeps nothing.
     None,
     /// In this bucket.
-    At(async_nats::jetstream::Context, Box<kv::Store>),
+    At(Box<(async_nats::jetstream::Context, kv::Store)>),
 }
 
 /// What the end of a subscription means.

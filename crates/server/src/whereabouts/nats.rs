@@ -41,7 +41,8 @@ impl SharedMemory for Nats {
                 // What follows was said when it was found out.
                 Places::None => Some(()),
                 Places::Unreachable => None,
-                Places::At(jetstream, store) => {
+                Places::At(at) => {
+                    let (jetstream, store) = *at;
                     match timeout(NOTE_TIMEOUT, note_down(&jetstream, &store, notes)).await {
                         Ok(Ok(())) => Some(()),
                         Ok(Err(error)) => {
@@ -57,7 +58,8 @@ impl SharedMemory for Nats {
 
     fn recall<'a>(&'a self, keys: &'a [Key]) -> MemoryFuture<'a, Vec<Option<(Position, SystemTime)>>> {
         Box::pin(async move {
-            let Places::At(_, store) = self.places() else { return None };
+            let Places::At(at) = self.places() else { return None };
+            let (_, store) = *at;
             let entries = join_all(keys.iter().map(|key| store.entry(key_of(key))));
             let entries = timeout(QUERY_TIMEOUT, entries).await.ok()?;
             let place = |entry: Result<_, _>| {

@@ -87,9 +87,9 @@ impl Nats {
                 let _ = bell.send(event);
                 std::future::ready(())
             });
-        let client = options.connect(server.clone()).await.map_err(|error| match error.kind() {
-            ConnectErrorKind::AuthorizationViolation => "authorization violation".to_owned(),
-            _ => error.to_string(),
+        let client = options.connect(server.clone()).await.map_err(|error| {
+            let is_refused = error.kind() == ConnectErrorKind::AuthorizationViolation;
+            if is_refused { "authorization violation".to_owned() } else { error.to_string() }
         })?;
         let jetstream = jetstream::ContextBuilder::new().timeout(ANSWER_TIMEOUT).build(client.clone());
         let link = Link {
