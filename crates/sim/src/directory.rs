@@ -81,7 +81,11 @@ impl Directory {
         }
         let number = PROJECTS.iter().position(|known| *known == project).unwrap_or_default();
         let user = user.strip_prefix('U').and_then(|user| user.parse().ok()).filter(|user| *user < USERS);
-        Some(user.map(|user| Standing { account: account((number, user), truth), sessions: Vec::new() }))
+        Some(user.map(|user| Standing {
+            account: account((number, user), truth),
+            sessions: Vec::new(),
+            may_impersonate: false,
+        }))
     }
 }
 

@@ -71,7 +71,7 @@ impl Node {
             place,
             engines,
             inboxes: (0..setting.shards).map(|_| VecDeque::new()).collect(),
-            whereabouts: Whereabouts::new(setting.replay.window),
+            whereabouts: Whereabouts::new(setting.replay.window, Duration::ZERO),
             has_listened: false,
             leaving: None,
             has_settled: false,

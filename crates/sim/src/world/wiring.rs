@@ -79,7 +79,7 @@ impl World {
                 self.recall(shard, connection, &owner, subscriptions);
             }
             Effect::Remember { owner, places } => self.remember(shard.0, &owner, places),
-            Effect::Refresh { project, user } => {
+            Effect::Refresh { project, user, .. } => {
                 let give_up = self.now() + self.plan.setting.outage;
                 self.ask(shard, Question::Refresh { project, user, give_up, pause: FIRST_PAUSE });
             }
