@@ -42,8 +42,9 @@ pub(crate) fn valgrind(root: &Path) -> Result<(), String> {
 }
 
 /// The services that tests start for themselves, each with the program that is looked for and its package.
-const SERVICES: [(&str, &str); 7] = [
+const SERVICES: [(&str, &str); 8] = [
     ("redis-server", "redis-server"),
+    ("nats-server", "nats-server"),
     ("openssl", "openssl"),
     ("mariadbd", "mariadb-server"),
     ("postgres", "postgresql"),

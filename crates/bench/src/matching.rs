@@ -116,8 +116,21 @@ impl Case {
     }
 }
 
+impl Options {
+    /// These sizes, without the peer, which takes most of the time.
+    pub(crate) fn of(sizes: &[usize], rounds: u32) -> Self {
+        Self { sizes: sizes.to_vec(), rounds, no_peer: true, json: false }
+    }
+}
+
 /// Measures and prints.
 pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    measure(options)?.print(options.json);
+    Ok(())
+}
+
+/// Measures.
+pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
     let mut sizes = options.sizes.clone();
     sizes.sort_unstable();
     sizes.dedup();
@@ -162,8 +175,7 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
         Some(contest) => contest.population.document_event(0)?.channels.len(),
         None => 0,
     };
-    report(&figures, footprint, channels).print(options.json);
-    Ok(())
+    Ok(report(&figures, footprint, channels))
 }
 
 impl Contest {

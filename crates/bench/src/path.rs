@@ -265,13 +265,17 @@ fn subscription(number: usize, filter: Filter) -> Subscription {
 pub(crate) fn queried(ids: &[ConnectionId]) -> Result<Index, BenchError> {
     let mut index = Index::new(1);
     for (number, id) in ids.iter().enumerate() {
-        let query = format!(r#"{{"method":"equal","attribute":"order","values":["order-{number}"]}}"#);
-        let filter = Filter::parse(&[query], &Limits::default())
-            .map_err(|error| BenchError::new(format!("cannot read a query: {error}")))?;
         index.enter(*id, &"bench".into(), &Identity::guest().roles());
-        index.subscribe(*id, subscription(number, filter));
+        index.subscribe(*id, subscription(number, query_of(number)?));
     }
     Ok(index)
+}
+
+/// The query for the order of this number.
+pub(crate) fn query_of(number: usize) -> Result<Filter, BenchError> {
+    let query = format!(r#"{{"method":"equal","attribute":"order","values":["order-{number}"]}}"#);
+    Filter::parse(&[query], &Limits::default())
+        .map_err(|error| BenchError::new(format!("cannot read a query: {error}")))
 }
 
 /// A message of the bus about the order of this number.

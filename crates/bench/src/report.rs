@@ -81,6 +81,14 @@ impl Report {
     }
 }
 
+impl Report {
+    /// An empty line between two reports.
+    #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
+    pub(crate) fn separate(&self) {
+        println!();
+    }
+}
+
 /// A time in the unit that reads best.
 pub(crate) fn nanoseconds(time: f64) -> String {
     match time {

@@ -1,6 +1,7 @@
 //! Where events come from.
 
 pub mod memory;
+pub mod nats;
 pub mod redis;
 
 use std::collections::BTreeMap;

@@ -24,7 +24,7 @@ use realtime_protocol::appwrite::{Appwrite, Masking};
 use self::layer::{Layers, Source};
 use self::setting::Kind;
 use crate::admission::AddressLimits;
-use crate::bus::redis;
+use crate::bus::{nats, redis};
 use crate::directory::database::{DatabaseSettings, Tls};
 use crate::http::{ingest, internal};
 use crate::{node, pressure, telemetry};
@@ -70,6 +70,8 @@ pub struct Config {
     pub database: Option<Database>,
     /// Redis, if that is where events come from; else they come from this process.
     pub redis: Option<redis::Settings>,
+    /// NATS, if that is where events come from; then they do not come from Redis.
+    pub nats: Option<nats::Settings>,
     /// How users are understood.
     pub users: Users,
     /// JWTs of backends with users of their own.
@@ -294,6 +296,7 @@ impl Config {
             },
             database,
             redis: read.redis()?,
+            nats: read.nats()?,
             users: Users {
                 refuse_blocked: read.switch("users.refuse_blocked")?,
                 admin_needs_membership: read.switch("users.admin_needs_membership")?,
@@ -544,35 +547,29 @@ impl<'a> Reader<'a> {
     }
 
     fn redis(&self) -> Result<Option<redis::Settings>, ConfigError> {
-        let choice = self.choice("bus")?;
-        let place = match (choice, self.place_of_redis()?) {
-            ("redis", None) => {
-                return Err(
-                    self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is")
-                );
-            }
-            ("redis" | "auto", Some(place)) => place,
-            _ => return Ok(None),
+        let place = self.place_of_redis()?;
+        let (user, password) = (self.text("redis.user").to_owned(), self.secret("redis.password"));
+        let (tls, certificates) =
+            (self.switch("redis.tls")?, self.said("redis.certificates").map(PathBuf::from));
+        let backlog = redis::Bounds {
+            messages: self.at_least("redis.backlog_messages", 1)?,
+            bytes: self.at_least("redis.backlog_bytes", 1)?,
         };
-        Ok(Some(redis::Settings {
-            place,
-            user: self.text("redis.user").to_owned(),
-            password: self.secret("redis.password"),
-            tls: self.switch("redis.tls")?,
-            certificates: self.said("redis.certificates").map(PathBuf::from),
-            backlog: redis::Bounds {
-                messages: self.at_least("redis.backlog_messages", 1)?,
-                bytes: self.at_least("redis.backlog_bytes", 1)?,
-            },
-            durable: match self.choice("redis.durable")? {
-                "off" => None,
-                durable => Some(redis::Durable {
-                    is_bridged: durable == "bridge",
-                    window: self.duration("resume.window")?,
-                    entries: self.at_least("redis.durable_events", 1)?,
-                }),
-            },
-        }))
+        let (window, entries) = (self.duration("resume.window")?, self.at_least("redis.durable_events", 1)?);
+        let durable = match self.choice("redis.durable")? {
+            "off" => None,
+            durable => Some(redis::Durable { is_bridged: durable == "bridge", window, entries }),
+        };
+        match (self.choice("bus")?, place) {
+            ("redis", None) => {
+                Err(self.wrong("bus", "`memory`, unless one of the settings `redis.` says where it is"))
+            }
+            ("auto", Some(_)) if self.said("nats.url").is_some() => Ok(None),
+            ("redis" | "auto", Some(place)) => {
+                Ok(Some(redis::Settings { place, user, password, tls, certificates, backlog, durable }))
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Where Redis is, if anything is said of it.
@@ -613,6 +610,51 @@ impl<'a> Reader<'a> {
 
     fn secret(&self, key: &'static str) -> Option<Secret> {
         self.said(key).map(Secret::new)
+    }
+
+    fn nats(&self) -> Result<Option<nats::Settings>, ConfigError> {
+        let window = self.duration("resume.window")?;
+        let max_age = match self.text("nats.max_age") {
+            "auto" => window.max(Duration::from_secs(3_600)),
+            _ => self.some_time("nats.max_age", window.max(Duration::from_secs(1)))?,
+        };
+        let durable = nats::Durable {
+            stream: self.text("nats.stream").to_owned(),
+            max_age,
+            max_bytes: self.at_least("nats.max_bytes", 1)? as i64,
+        };
+        let subject = self.text("nats.subject");
+        let is_subject = |text: &str| {
+            let is_part = |part: &str| {
+                !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_graphic() && !b"*>".contains(&byte))
+            };
+            text.split('.').all(is_part)
+        };
+        if !is_subject(subject) {
+            return Err(self.wrong("nats.subject", "a subject without wildcards, such as `realtime`"));
+        }
+        let is_stream = |text: &str| is_subject(text) && !text.contains(['.', '/', '\\']);
+        if !is_stream(&durable.stream) {
+            return Err(self.wrong("nats.stream", "a name without spaces, dots, wildcards and slashes"));
+        }
+        let settings = nats::Settings {
+            urls: Secret::new(self.text("nats.url")),
+            user: self.text("nats.user").to_owned(),
+            password: self.secret("nats.password"),
+            token: self.secret("nats.token"),
+            nkey: self.secret("nats.nkey"),
+            credentials: self.said("nats.credentials").map(PathBuf::from),
+            certificates: self.said("nats.certificates").map(PathBuf::from),
+            subject: subject.to_owned(),
+            durable: self.switch("nats.durable")?.then_some(durable),
+            window,
+            replicas: self.at_least("nats.replicas", 1)?,
+        };
+        match (self.choice("bus")?, self.said("nats.url")) {
+            ("nats", None) => Err(self.wrong("bus", "`memory`, unless `nats.url` is set")),
+            ("nats" | "auto", Some(_)) => Ok(Some(settings)),
+            _ => Ok(None),
+        }
     }
 
     fn wrong(&self, key: &'static str, expected: &str) -> ConfigError {

@@ -14,6 +14,9 @@ use crate::config::{Log, LogFormat};
 /// The crates whose doings a level on its own is about.
 const OURS: &[&str] = &["realtime_core", "realtime_protocol", "realtime_server"];
 
+/// Whose doings are told by us.
+const QUIET: &str = "async_nats=off";
+
 /// Starts logging. Does nothing if it has started already, so that several nodes of a test can share one.
 pub fn start(log: &Log) {
     let logs = tracing_subscriber::fmt()
@@ -42,14 +45,16 @@ fn tidy(filter: &str) -> String {
     filter.split(',').map(str::trim).collect::<Vec<_>>().join(",")
 }
 
-/// A level on its own is about this server: `debug` does not mean each statement of the database driver.
+/// A level on its own is about this server: `debug` does not mean each statement of the database driver. What the library
+/// for NATS reports at every attempt to connect, the bus says once.
 fn directives(filter: &str) -> String {
     match filter.parse::<LevelFilter>() {
         Ok(level) if level > LevelFilter::INFO => {
             let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-            format!("info,{}", ours.join(","))
+            format!("info,{QUIET},{}", ours.join(","))
         }
-        Ok(_) | Err(_) => filter.to_owned(),
+        Ok(LevelFilter::OFF) | Err(_) => filter.to_owned(),
+        Ok(_) => format!("{filter},{QUIET}"),
     }
 }
 
@@ -61,9 +66,9 @@ mod tests {
     fn a_level_on_its_own_is_about_this_server_alone() {
         assert_eq!(
             directives("debug"),
-            "info,realtime_core=debug,realtime_protocol=debug,realtime_server=debug"
+            "info,async_nats=off,realtime_core=debug,realtime_protocol=debug,realtime_server=debug"
         );
-        assert_eq!(directives("warn"), "warn");
+        assert_eq!(directives("warn"), "warn,async_nats=off");
         assert_eq!(directives("info,sqlx=debug"), "info,sqlx=debug");
     }
 

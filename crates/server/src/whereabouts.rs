@@ -1,6 +1,7 @@
 //! Where subscriptions stood when their clients were here last, so that they go on from there, on whichever shard or
 //! server they come back.
 
+mod nats;
 mod redis;
 
 use std::fmt;

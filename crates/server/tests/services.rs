@@ -32,6 +32,10 @@ mod internal;
 mod limits;
 #[path = "services/mariadb_server.rs"]
 mod mariadb_server;
+#[path = "services/nats.rs"]
+mod nats;
+#[path = "services/nats_server.rs"]
+mod nats_server;
 #[path = "services/neighbour.rs"]
 mod neighbour;
 #[path = "services/node.rs"]

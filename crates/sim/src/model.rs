@@ -122,6 +122,12 @@ impl Feed {
         self.first.get(&event).copied()
     }
 
+    /// Whether an event came more than once.
+    pub fn has_twice(&self, event: Number) -> bool {
+        let last = self.takes.iter().rposition(|(taken, _)| *taken == event);
+        last != self.place(event)
+    }
+
     /// When it was given an event, the last time if it came more than once.
     pub fn taken_at(&self, event: Number) -> Option<Instant> {
         self.takes.iter().rev().find(|(taken, _)| *taken == event).map(|(_, at)| *at)

@@ -9,6 +9,7 @@ use clap::{ArgMatches, Command};
 use serde_json::{Map, Value, json};
 
 use super::{Failure, complain, given, json_arg, layers, runtime, say, say_json, settings};
+use crate::bus::nats::Nats;
 use crate::bus::redis::Redis;
 use crate::config::Config;
 use crate::config::layer::{Layers, shown, unknown_variables};
@@ -57,6 +58,8 @@ async fn problems(config: &Config) -> Vec<String> {
     }
     let redis = config.redis.as_ref().map(Redis::new);
     problems.extend(redis.and_then(Result::err).map(|error| error.to_string()));
+    let nats = config.nats.as_ref().map(Nats::new);
+    problems.extend(nats.and_then(Result::err).map(|error| error.to_string()));
     if let Err(error) = TcpListener::bind(config.listen) {
         let address = config.listen;
         problems.push(format!("cannot listen on {address}: {error}; choose another address with --listen"));

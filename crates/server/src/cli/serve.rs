@@ -11,6 +11,7 @@ use super::{Failure, config, runtime, settings};
 use crate::admission::SharedCounter;
 use crate::bus::Bus;
 use crate::bus::memory::Memory;
+use crate::bus::nats::Nats;
 use crate::bus::redis::Redis;
 use crate::config::layer::ignored_variables;
 use crate::directory::appwrite::copies::Copies;
@@ -26,7 +27,7 @@ pub(super) fn command() -> Command {
         "Examples:\n  realtime serve --data-dir /var/lib/realtime --listen 0.0.0.0:80\n  \
              REALTIME_LOG_FORMAT=json realtime serve --config realtime.toml\n\n\
              With _APP_DB_HOST set (or --database-host), projects and users are those of an Appwrite installation, and \
-             with _APP_REDIS_HOST (or --redis-host) events come from its Redis.",
+             with _APP_REDIS_HOST (or --redis-host) events come from its Redis. With --nats-url they come from NATS.",
     ))
 }
 
@@ -41,11 +42,20 @@ pub(super) fn run(matches: &ArgMatches) -> Result<(), Failure> {
         let redis = config.redis.as_ref().map(Redis::new).transpose()?.map(Arc::new);
         let counter = redis.clone().map(|redis| redis as Arc<dyn SharedCounter>);
         let holds = redis.clone().map(|redis| redis as Arc<dyn SharedHolds>);
+        let nats = config.nats.as_ref().map(Nats::new).transpose()?.map(Arc::new);
         let memory = redis.clone().map(|redis| redis as Arc<dyn SharedMemory>);
+        let memory = memory.or_else(|| nats.clone().map(|nats| nats as Arc<dyn SharedMemory>));
         let copies = redis.clone().map(|redis| redis as Arc<dyn Copies>);
-        let bus: Arc<dyn Bus> = match redis {
-            Some(redis) => redis,
-            None => Arc::new(Memory::default()),
+        let bus: Arc<dyn Bus> = match (nats, redis) {
+            (Some(nats), _) => {
+                info!(
+                    "each server counts connections by address and keeps presences for itself: they are shared in Redis \
+                     alone, and events come from NATS"
+                );
+                nats
+            }
+            (None, Some(redis)) => redis,
+            (None, None) => Arc::new(Memory::default()),
         };
         let settings = Settings { counter, holds, memory, ..config.node() };
         if let Some(database) = &config.database {

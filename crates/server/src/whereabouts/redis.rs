@@ -18,7 +18,7 @@ fn key_of((owner, subscription): &Key) -> String {
     format!("{PREFIX}{}", json!([owner.project.as_str(), user, subscription.as_str()]))
 }
 
-fn written(position: &Position, at: SystemTime) -> String {
+pub(super) fn written(position: &Position, at: SystemTime) -> String {
     let at = at.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
     match position {
         Position::After(event) => json!({ "after": event.as_str(), "at": at }),
@@ -28,7 +28,7 @@ fn written(position: &Position, at: SystemTime) -> String {
     .to_string()
 }
 
-fn read(text: &str) -> Option<(Position, SystemTime)> {
+pub(super) fn read(text: &str) -> Option<(Position, SystemTime)> {
     let value: Value = serde_json::from_str(text).ok()?;
     let at = UNIX_EPOCH.checked_add(Duration::from_millis(value.get("at")?.as_u64()?))?;
     let position = match value.get("after").and_then(Value::as_str) {

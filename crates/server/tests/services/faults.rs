@@ -11,7 +11,7 @@ use crate::node::{Client, Node, PATIENCE, realtime};
 use crate::redis_server::Redis;
 
 /// Redis and databases are to be found again within this time of their coming back.
-const SOON: Duration = Duration::from_secs(2);
+pub(crate) const SOON: Duration = Duration::from_secs(2);
 /// How long it is looked whether the server spins while something is away.
 const WATCH: Duration = Duration::from_millis(1_500);
 
@@ -85,7 +85,7 @@ fn envelope(id: &str) -> String {
 }
 
 /// While something is away, the server is to rest.
-fn must_not_spin(node: &Node) {
+pub(crate) fn must_not_spin(node: &Node) {
     let before = node.processor_time();
     std::thread::sleep(WATCH);
     let used = node.processor_time() - before;

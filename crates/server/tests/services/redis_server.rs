@@ -36,6 +36,12 @@ impl Redis {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// Where the other servers of its cluster reach it.
+    fn cluster_port(&self) -> &str {
+        let place = self.arguments.iter().position(|argument| argument == "--cluster-port");
+        &self.arguments[place.expect("it is in a cluster") + 1]
+    }
+
     /// Lets it hang.
     pub(crate) fn pause(&self) {
         signal(&self.child, "STOP");
@@ -159,13 +165,17 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// Three of them, which have a third of the slots each.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000"];
-        let servers: Vec<Redis> = (0..3).map(|_| Redis::start(&[&cluster[..], arguments].concat())).collect();
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port"];
+        // The usual one is 10,000 above the server's, where anybody may be.
+        let server = |_| Redis::start(&[&cluster[..], &[&free_port().to_string()], arguments].concat());
+        let servers: Vec<Redis> = (0..3).map(server).collect();
         for (server, (first, last)) in servers.iter().zip([(0, 5_460), (5_461, 10_922), (10_923, 16_383)]) {
             let (first, last): (String, String) = (first.to_string(), last.to_string());
             server.command(&[b"CLUSTER", b"ADDSLOTSRANGE", first.as_bytes(), last.as_bytes()]);
             let port = servers[0].port();
-            server.command(&[b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes()]);
+            let bus_port = servers[0].cluster_port();
+            let words: [&[u8]; 5] = [b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes(), bus_port.as_bytes()];
+            server.command(&words);
         }
         let cluster = Self { servers };
         cluster.wait_until_whole();

@@ -13,6 +13,10 @@ const COME_BACK: [u16; 3] = [1001, 1012, 1013];
 const SETTLED: Duration = Duration::from_millis(600);
 /// What has been in order for this long has left no traces.
 const CALM: Duration = Duration::from_secs(6);
+/// So much more than any drain lasts or is missed by it.
+const ENOUGH_EVENTS: usize = 10_000;
+const ENOUGH_BYTES: usize = 4 * 1024 * 1024;
+const ENOUGH_TIME: Duration = Duration::from_secs(60);
 /// The last words of a node take this much longer at most.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -86,6 +90,20 @@ impl Drained {
         Ok(())
     }
 
+    /// Whether engines keep all that a client may miss by a drain.
+    fn keeps_enough(truth: &Model) -> bool {
+        let replay = &truth.setting.replay;
+        replay.events >= ENOUGH_EVENTS
+            && replay.bytes.min(replay.total_bytes) >= ENOUGH_BYTES
+            && replay.window >= ENOUGH_TIME
+    }
+
+    /// Whether the bus gave an engine one of the events twice: a place behind it is the first of the two then.
+    fn has_twins(link: LinkId, had: &BTreeSet<(Number, String)>, truth: &Model) -> bool {
+        let feed = truth.visits.get(link).and_then(|visit| truth.feeds.get(&visit.shard));
+        had.iter().any(|(event, _)| feed.is_some_and(|feed| feed.has_twice(*event)))
+    }
+
     /// Whether the engine that a client has come back to can know all that the client may have missed: it has heard
     /// everything since before an event that the client had said to have.
     fn can_vouch(link: LinkId, away: &Away, truth: &Model) -> bool {
@@ -104,6 +122,7 @@ impl Drained {
         let Some(away) = self.away.get(&client) else { return Ok(()) };
         let is_settled = truth.now.saturating_duration_since(away.at) >= SETTLED;
         let in_time = truth.now.saturating_duration_since(away.at) < truth.setting.replay.window / 2;
+        let in_time = in_time && Self::keeps_enough(truth);
         let is_owed =
             in_time && Self::is_calm(link, away.drain_began, truth) && Self::can_vouch(link, away, truth);
         for (name, recovered) in items {
@@ -113,7 +132,7 @@ impl Drained {
                 ));
             }
         }
-        if is_owed && is_settled {
+        if is_owed && is_settled && !Self::has_twins(link, &away.had, truth) {
             let had = away.had.clone();
             if let Some(held) = self.links.get_mut(&link) {
                 held.had

@@ -79,8 +79,9 @@ impl World {
                 self.recall(shard, connection, &owner, subscriptions);
             }
             Effect::Remember { owner, places } => self.remember(shard.0, &owner, places),
-            Effect::Refresh { project, user, .. } => {
-                let give_up = self.now() + self.plan.setting.outage;
+            Effect::Refresh { project, user, is_awaited } => {
+                let outage = if is_awaited { self.plan.setting.outage } else { Duration::ZERO };
+                let give_up = self.now() + outage;
                 self.ask(shard, Question::Refresh { project, user, give_up, pause: FIRST_PAUSE });
             }
             // No client here has a presence or watches a project.

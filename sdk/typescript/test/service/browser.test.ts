@@ -80,6 +80,26 @@ test('the snippet prints the event of a server that speaks only the dialect of U
   old.stop();
 });
 
+test('a worker listens as a page does', async () => {
+  const { page } = await open();
+  const { endpoint, project } = server.facts;
+  await page.evaluate(`{
+    const code = \`
+      importScripts('\${location.origin}/appwrite.js');
+      const sdk = new Appwrite().setEndpoint('${endpoint}').setProject('${project}');
+      const subscription = sdk.realtime.subscribe('documents', ({ payload }) => postMessage(payload.$id));
+      subscription.ready.then(() => postMessage('ready'));
+    \`;
+    window.got = [];
+    const worker = new Worker(URL.createObjectURL(new Blob([code])));
+    worker.onmessage = ({ data }) => window.got.push(data);
+  }`);
+  await page.waitForFunction(`window.got.includes('ready')`);
+  await server.publish(event('x', ['any']));
+  await page.waitForFunction(`window.got.includes('x')`);
+  await page.close();
+});
+
 /** What a page collects, and how it says where it stands. */
 const LISTEN = `({ endpoint, project, jwt, transports }) => {
   window.got = [];

@@ -56,7 +56,8 @@ test.each(['websocket', 'sse'] as const)(
     sdk.realtime.close();
     cutter.stop();
     await server.stop();
-    expect(got).toEqual(Array.from({ length: published }, (_, index) => index));
+    expect(got.find((number, index) => number !== index)).toBeUndefined();
+    expect(got.length).toBe(published);
     expect(gaps).toEqual([]);
     expect(cutter.links).toBeGreaterThan(CUTS);
   },

@@ -29,7 +29,12 @@ test('two hundred drops among twenty thousand events lose none and repeat none',
   }
   talk.seconds(60);
   expect(talk.requests.length).toBeGreaterThan(150);
-  for (const [id, numbers] of Object.entries(expected)) expect(talk.numbers(id)).toEqual(numbers);
+  for (const [id, numbers] of Object.entries(expected)) {
+    const got = talk.numbers(id);
+    // The first that differs: all of them would take minutes to show.
+    expect(got.find((number, index) => number !== numbers[index])).toBeUndefined();
+    expect(got.length).toBe(numbers.length);
+  }
   expect(talk.told('gap')).toEqual([]);
 });
 
