@@ -83,7 +83,8 @@ pub fn engine(data: &[u8]) {
                 for state in seen.values_mut() {
                     state.roles.extend(realtime_core::identity::roles_of(&account));
                 }
-                let standing = Standing { account: Arc::new(account), sessions: Vec::new() };
+                let standing =
+                    Standing { account: Arc::new(account), sessions: Vec::new(), may_impersonate: false };
                 let found = (with & 0x80 == 0).then_some(standing);
                 engine.refreshed(&"p".into(), &user, &Ok(found));
             }

@@ -142,7 +142,15 @@ impl Whereabouts {
         let mut found = self.recall_here(owner, ids);
         let Some(shared) = &self.shared else { return found };
         let keys: Vec<Key> = ids.iter().map(|id| (owner.clone(), id.clone())).collect();
-        let Some(elsewhere) = shared.memory.recall(&keys).await else { return found };
+        let Some(elsewhere) = shared.memory.recall(&keys).await else {
+            // Nobody can tell whether it was elsewhere, and what it missed since: that is not the same as being new.
+            let unknown = ids.iter().filter(|id| found.iter().all(|(known, _)| known != *id));
+            let at = Instant::now();
+            let lost = |id: &SubscriptionId| (id.clone(), Parked { position: Position::Lost, at });
+            let lost: Vec<_> = unknown.map(lost).collect();
+            found.extend(lost);
+            return found;
+        };
         let (now, wall) = (Instant::now(), SystemTime::now());
         for (id, (position, taken)) in ids.iter().zip(elsewhere).filter_map(|(id, place)| Some((id, place?)))
         {

@@ -39,7 +39,7 @@ impl Complete {
             let was_given = |event: &Number| feed.is_some_and(|feed| feed.place(*event).is_some());
             let opened = visit.opened_at;
             let is_old = |event: &Number| {
-                let lead = std::time::Duration::from_secs(3);
+                let lead = std::time::Duration::from_secs(30);
                 truth.events.get(*event).is_some_and(|event| event.at + lead < opened)
             };
             for (_, book) in
