@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::directory::database::Tls;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -123,6 +124,8 @@ impl World {
             password: None,
             connections: 4,
             timeout: Duration::from_secs(5),
+            tls: Tls::Prefer,
+            certificates: None,
         };
         let database = Mongodb::new(&settings).unwrap();
         let key = Secret::new(KEY);
@@ -245,6 +248,8 @@ async fn a_database_without_appwrite_and_one_that_is_not_there_are_told_apart_an
         password: Some(Secret::new("password")),
         connections: 4,
         timeout: Duration::from_millis(200),
+        tls: Tls::Prefer,
+        certificates: None,
     };
     let nobody = Mongodb::new(&settings).unwrap();
     let console = Space::console();
