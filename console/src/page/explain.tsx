@@ -72,7 +72,7 @@ export function Explain({ query }: { query: URLSearchParams }) {
               required
             />
           ) : (
-            <JsonInput label="Event" description="Nothing is published." value={body} onChange={setBody} autosize minRows={6} maxRows={20} formatOnBlur validationError="This is no JSON." />
+            <JsonInput label="Event" description="Nothing is published." value={body} onChange={setBody} autosize minRows={6} maxRows={20} validationError="This is no JSON." />
           )}
           <Group>
             <Button type="submit">Explain</Button>

@@ -55,7 +55,7 @@ export function Publish() {
             onChange={(event) => setName(event.currentTarget.value)}
             required={way === 'derived'}
           />
-          <JsonInput label="Payload" value={payload} onChange={setPayload} autosize minRows={5} maxRows={20} formatOnBlur validationError="This is no JSON." />
+          <JsonInput label="Payload" value={payload} onChange={setPayload} autosize minRows={5} maxRows={20} validationError="This is no JSON." />
           <Group>
             <Button type="submit">Publish</Button>
           </Group>
