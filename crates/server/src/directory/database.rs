@@ -54,7 +54,12 @@ pub(super) const STATEMENTS: usize = 100;
 
 /// What a database that failed means for whoever asked.
 pub(super) fn unavailable(directory: &'static str, error: &sqlx::Error) -> DirectoryError {
-    let advice = if matches!(error, sqlx::Error::Tls(_)) {
+    // A certificate that is not trusted comes as an error of the link.
+    let is_of_rustls =
+        |error: &std::io::Error| error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
+    let advice = if matches!(error, sqlx::Error::Tls(_))
+        || matches!(error, sqlx::Error::Io(error) if is_of_rustls(error))
+    {
         "check database.tls and database.certificates, and that the certificate is for database.host"
     } else if matches!(error, sqlx::Error::PoolTimedOut) {
         "nothing answers at database.host and database.port (_APP_DB_HOST, _APP_DB_PORT), or every connection is busy: look \
