@@ -91,6 +91,9 @@ fn connect_all(live: &Live) -> Vec<Client> {
 }
 
 /// Tells of a change of each of these users, one every `pause`, and measures until `seen` by their clients.
+///
+/// A user who was being read again for another reason when the database changed may see the change before it is told;
+/// such a user is left out, and at most one in twenty may be.
 fn measure(
     live: &Live,
     clients: &mut [Client],
@@ -111,7 +114,7 @@ fn measure(
                 scope.spawn(move || {
                     let user = user(from + index);
                     while !seen(&client.next(), &user) {}
-                    told[index].get().unwrap().elapsed()
+                    told[index].get().map(Instant::elapsed)
                 })
             })
             .collect();
@@ -120,7 +123,10 @@ fn measure(
             tell(&user(from + index));
             std::thread::sleep(pause);
         }
-        watchers.into_iter().map(|watcher| watcher.join().unwrap()).collect()
+        let times: Vec<Duration> =
+            watchers.into_iter().filter_map(|watcher| watcher.join().unwrap()).collect();
+        assert!(times.len() * 20 >= told.len() * 19, "only {} of {} were told first", times.len(), told.len());
+        times
     })
 }
 
