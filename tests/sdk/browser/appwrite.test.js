@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { chromium } from 'playwright-core';
 
 import { Cutter } from '../support/cutter.js';
+import { CUTS, publishAndCut } from '../support/rough-link.js';
 import { Server } from '../support/server.js';
 import { until } from '../support/until.js';
 
@@ -61,8 +62,13 @@ describe('in Chromium', () => {
     return page;
   }
 
-  const publish = (note, role) =>
-    server.publish({ channels: ['documents'], roles: [role], events: ['notes.note.create'], payload: { note } });
+  const note = (text, role) => ({
+    channels: ['documents'],
+    roles: [role],
+    events: ['notes.note.create'],
+    payload: { note: text },
+  });
+  const publish = (text, role) => server.publish(note(text, role));
 
   async function untilListening(page, role) {
     for (let attempt = 0; attempt < 100; attempt += 1) {
@@ -85,25 +91,18 @@ describe('in Chromium', () => {
   });
 
   test('a page on a link that is cut again and again receives every event', async (t) => {
-    const [cuts, perCut] = [Number(process.env.RESUME_CUTS ?? 3), 50];
     const cutter = await Cutter.start(server.facts.endpoint);
     const page = await open('localhost', server.facts.user.session, cutter.endpoint);
     await untilListening(page, 'user:alice');
-    const expected = new Set();
-    for (let cut = 0; cut <= cuts; cut += 1) {
-      const links = cutter.links;
-      for (let index = 0; index < perCut; index += 1) {
-        const note = `n${cut}-${index}`;
-        expected.add(note);
-        await publish(note, 'user:alice');
-        if (cut < cuts && index === perCut / 2) cutter.cut();
-      }
-      if (cut < cuts) await until(() => cutter.links > links, 'the page comes back');
-    }
-    const missing = () => page.evaluate((all) => all.filter((note) => !window.got.includes(note)), [...expected]);
+    const published = await publishAndCut(server, cutter, (number) => note(`n${number}`, 'user:alice'));
+    const missing = () =>
+      page.evaluate((count) => {
+        const got = new Set(window.got);
+        return Array.from({ length: count }, (_, number) => `n${number}`).filter((note) => !got.has(note));
+      }, published);
     await until(async () => (await missing()).length === 0, () => 'every event');
     const got = await page.evaluate(() => window.got.filter((note) => note !== 'probe').length);
-    t.diagnostic(`${expected.size} events, ${cuts} cuts, ${got - expected.size} events twice`);
+    t.diagnostic(`${published} events, ${CUTS} cuts, ${cutter.links} links, ${got - published} events twice`);
     await page.close();
     cutter.stop();
   });

@@ -5,18 +5,12 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
 
 import { Cutter } from '../support/cutter.js';
 import { document } from '../support/event.js';
 import { Server } from '../support/server.js';
 import { Tab } from '../support/tab.js';
 import { until } from '../support/until.js';
-
-const CUTS = Number(process.env.RESUME_CUTS ?? 4);
-const EVENTS = Number(process.env.RESUME_EVENTS ?? 2_000);
-const AT_ONCE = 10;
-const PER_SECOND = 500;
 
 // Older versions name their channels in the URL: they are known again by what they ask for, if the server is told to.
 const URLS = { args: ['--resume-url-window', '20s'], login: true };
@@ -37,27 +31,12 @@ for (const [major, ways, { args = [], login = false }] of [
       if (login) tab.login(server.facts.user.session);
       try {
         const { got } = await tab.listen(way, ['documents']);
-        let published = 0;
-        let cuts = 0;
-        const started = Date.now();
-        while (published < EVENTS || cuts < CUTS) {
-          const batch = Array.from({ length: AT_ONCE }, (_, index) => document(`n${published + index}`, ['any']));
-          await server.publish(...batch);
-          published += AT_ONCE;
-          // A cut each time that the client is back, and has been for a moment.
-          if (cuts < CUTS && cutter.open > 0 && got.length > 0 && published % 50 === 0) {
-            cutter.cut();
-            cuts += 1;
-            const due = cutter.links + 1;
-            if (cuts >= CUTS / 2) await until(() => cutter.links >= due, 'the client comes back');
-          }
-          await pause(Math.max(0, started + (published / PER_SECOND) * 1_000 - Date.now()));
-        }
+        const published = await publishAndCut(server, cutter, (number) => document(`n${number}`, ['any']));
         const ids = () => new Set(got.map(({ payload }) => payload.$id));
         await until(() => ids().size >= published, () => `${ids().size} of ${published} events`);
         const expected = new Set(Array.from({ length: published }, (_, index) => `n${index}`));
         assert.deepEqual(ids(), expected);
-        t.diagnostic(`${published} events, ${cuts} cuts, ${cutter.links} links, ${got.length - published} events twice`);
+        t.diagnostic(`${published} events, ${CUTS} cuts, ${cutter.links} links, ${got.length - published} events twice`);
       } finally {
         tab.close();
         cutter.stop();
