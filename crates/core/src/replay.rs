@@ -89,6 +89,14 @@ pub struct Receipt {
     pub(crate) asked: Mark,
 }
 
+#[cfg(test)]
+impl Receipt {
+    /// One for having been told so much.
+    pub(crate) fn of(told: u64) -> Self {
+        Self { told: Mark(told), asked: Mark(told) }
+    }
+}
+
 impl Mark {
     /// The place before it.
     pub(crate) fn before(self) -> Self {

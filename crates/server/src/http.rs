@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::ORIGIN;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -30,7 +31,7 @@ use self::ingest::Ingest;
 use self::problem::Problem;
 use crate::pressure::Pressure;
 use crate::shard::{Client, Shard};
-use crate::transport::{self, Body, Entrance};
+use crate::transport::{self, Body, Entrance, sse};
 
 /// Where clients connect, as Appwrite's proxy routes it.
 const REALTIME: &str = "/v1/realtime";
@@ -41,6 +42,8 @@ const OPENAPI: &str = "/v1/realtime/openapi.json";
 
 /// After how many seconds a client that was turned away is to try again.
 const RETRY_WHEN_FULL: u32 = 5;
+/// What a client is told that there is no memory for.
+pub(crate) const NO_ROOM: &str = "This server has no memory for more clients at the moment.";
 
 /// Everything that answers HTTP on a node, shared by its shards.
 #[derive(Debug)]
@@ -96,9 +99,10 @@ async fn answer(
 ) -> Response<Body> {
     if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
         if site.pressure.is_full() {
-            let detail = "This server has no memory for more clients at the moment.";
-            let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "No room", detail);
-            return problem.retry_after(RETRY_WHEN_FULL).into_response();
+            return transport.turn_away(&request, &site.transports, RETRY_WHEN_FULL).unwrap_or_else(|| {
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "No room", NO_ROOM);
+                problem.retry_after(RETRY_WHEN_FULL).into_response()
+            });
         }
         // On any path, as Appwrite's server does: some proxies rewrite it.
         return transport
@@ -110,6 +114,9 @@ async fn answer(
         (_, EVENTS) => Err(Problem::method_not_allowed("POST")),
         (&Method::GET, OPENAPI) => Ok(openapi::document()),
         (&Method::GET, path) if Health::answers(path) => Ok(site.health.answer(path)),
+        (&Method::OPTIONS, REALTIME) if request.headers().contains_key(ORIGIN) => {
+            Ok(sse::preflight(&request))
+        }
         (_, REALTIME) => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "Not a realtime request",

@@ -198,14 +198,9 @@ where
     let load = Arc::new(AtomicUsize::new(0));
     let inbox = ShardInbox { jobs: sender, load: Arc::clone(&load) };
     let number = parts.number;
+    // Before there is a thread, so that a node without open files left does not start with a shard that is dead.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(move || {
-        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                error!(shard = number, %error, "the shard cannot start; raise the limit of open files");
-                return;
-            }
-        };
         let stop = parts.stop.clone();
         let shard = Shard::new(parts, load);
         let local = tokio::task::LocalSet::new();

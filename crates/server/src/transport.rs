@@ -32,6 +32,17 @@ pub trait HttpTransport: Sync {
 
     /// Takes the client in.
     fn accept(&self, request: Request<Incoming>, entrance: Entrance) -> Response<Body>;
+
+    /// How a client is told to come again after so many seconds, if it does not understand the HTTP status for that.
+    fn turn_away(
+        &self,
+        request: &Request<Incoming>,
+        settings: &Settings,
+        after: u32,
+    ) -> Option<Response<Body>> {
+        let _ = (request, settings, after);
+        None
+    }
 }
 
 /// Every transport that begins as an HTTP request, in the order they are asked.

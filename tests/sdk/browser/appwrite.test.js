@@ -100,7 +100,11 @@ describe('in Chromium', () => {
         const got = new Set(window.got);
         return Array.from({ length: count }, (_, number) => `n${number}`).filter((note) => !got.has(note));
       }, published);
-    await until(async () => (await missing()).length === 0, () => 'every event');
+    let lacks;
+    await until(
+      async () => (lacks = await missing()).length === 0,
+      () => `${lacks.length} of ${published} events, ${lacks.slice(0, 20)}`,
+    );
     const got = await page.evaluate(() => window.got.filter((note) => note !== 'probe').length);
     t.diagnostic(`${published} events, ${CUTS} cuts, ${cutter.links} links, ${got - published} events twice`);
     await page.close();

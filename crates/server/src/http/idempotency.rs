@@ -12,6 +12,8 @@ use sha2::{Digest, Sha256};
 const KEPT_FOR: Duration = Duration::from_secs(600);
 /// Answers kept, at most; the oldest go first.
 const MAX_KEPT: usize = 10_000;
+/// Their bytes, at most: an answer names each of the events, and a request may bring very many.
+const MAX_BYTES: usize = 32 * 1024 * 1024;
 
 type Key = (ProjectId, String);
 type Fingerprint = [u8; 32];
@@ -38,6 +40,8 @@ struct Memory {
     entries: HashMap<Key, Entry>,
     /// Keys by age.
     order: VecDeque<(Instant, Key)>,
+    /// Of all answers.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -83,8 +87,11 @@ impl Idempotency {
 impl Permit {
     /// The request was carried out, and this is the answer to give from now on.
     pub(super) fn finish(self, answer: Bytes) {
-        if let Some(entry) = lock(&self.memory).entries.get_mut(&self.key) {
+        let mut memory = lock(&self.memory);
+        if let Some(entry) = memory.entries.get_mut(&self.key) {
+            let length = answer.len();
             entry.answer = Some(answer);
+            memory.bytes += length;
         }
     }
 }
@@ -101,12 +108,16 @@ impl Drop for Permit {
 impl Memory {
     fn forget_old(&mut self, now: Instant) {
         while let Some((at, _)) = self.order.front() {
-            if now.saturating_duration_since(*at) < KEPT_FOR && self.order.len() <= MAX_KEPT {
+            if now.saturating_duration_since(*at) < KEPT_FOR
+                && self.order.len() <= MAX_KEPT
+                && self.bytes <= MAX_BYTES
+            {
                 break;
             }
             let Some((at, key)) = self.order.pop_front() else { break };
             if self.entries.get(&key).is_some_and(|entry| entry.began == at) {
-                self.entries.remove(&key);
+                let entry = self.entries.remove(&key);
+                self.bytes -= entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.len());
             }
         }
     }
@@ -161,5 +172,17 @@ mod tests {
             begin_new(&idempotency, &number.to_string(), now + KEPT_FOR).finish(Bytes::new());
         }
         assert!(lock(&idempotency.0).entries.len() <= MAX_KEPT + 1);
+    }
+
+    #[test]
+    fn answers_are_forgotten_beyond_a_number_of_bytes() {
+        let (idempotency, now) = (Idempotency::default(), Instant::now());
+        let large = Bytes::from(vec![0; MAX_BYTES / 4]);
+        for number in 0..10 {
+            begin_new(&idempotency, &number.to_string(), now).finish(large.clone());
+        }
+        assert_eq!(lock(&idempotency.0).bytes, 5 * large.len(), "the last may be over");
+        assert!(matches!(idempotency.begin_at(&project(), "9", b"body", now), Begun::Done(_)));
+        assert_eq!(lock(&idempotency.0).bytes, 4 * large.len());
     }
 }

@@ -10,22 +10,28 @@ use std::convert::Infallible;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, CONTENT_TYPE,
-    ORIGIN, VARY,
+    ACCEPT, ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, ORIGIN, RETRY_AFTER,
+    VARY,
 };
-use http::{HeaderName, HeaderValue, Method, Request, Response};
-use http_body_util::StreamBody;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use realtime_core::id::EventId;
+use realtime_core::refusal::{Close, Refusal, RefusalKind};
 use realtime_protocol::appwrite::hello;
 use realtime_protocol::codec::Message;
 use serde_json::json;
 
-use super::{Body, Entrance, HttpTransport};
+use super::{Body, Entrance, HttpTransport, Settings};
+use crate::http::NO_ROOM;
 use crate::peer::{Next, Peer};
 
 /// The media type of an event stream.
 const EVENT_STREAM: &str = "text/event-stream";
+/// Headers of Appwrite's SDKs, and the one that an `EventSource` resumes with, that a page may send.
+const SHOWN_BY_BROWSERS: &str = "X-Appwrite-Project, X-Appwrite-Session, X-Appwrite-JWT, X-Appwrite-Mode, \
+     X-Appwrite-Dev-Key, X-Fallback-Cookies, Last-Event-ID";
 /// Asks nginx not to collect the stream before passing it on.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// A comment line, which clients ignore and proxies count as life.
@@ -54,19 +60,56 @@ impl HttpTransport for Sse {
         let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), self.name());
         let stream = stream::unfold(Stream { peer, ready: VecDeque::new(), over: false }, Stream::next);
         let body: Body = Box::pin(StreamBody::new(stream));
-        let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
-        // Whether the origin is allowed is the project's to say, and said in the stream; a browser of a refused origin
-        // may read that refusal and nothing else.
-        if let Some(origin) = parts.headers.get(ORIGIN) {
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-            headers.insert(VARY, HeaderValue::from_name(ORIGIN));
-        }
-        response
+        respond(body, parts.headers.get(ORIGIN))
+    }
+
+    /// An `EventSource` gives up for ever at any status but 200 (WHATWG HTML §9.2.3), so it is told in the stream.
+    fn turn_away(
+        &self,
+        request: &Request<Incoming>,
+        settings: &Settings,
+        after: u32,
+    ) -> Option<Response<Body>> {
+        let refusal = Refusal::new(RefusalKind::Unavailable, NO_ROOM);
+        let (code, reason) = settings.codec.close(&Close::Refused(refusal));
+        let text = format!("retry: {}\n{}", u64::from(after) * 1_000, spell_close(code, &reason));
+        let body = Full::new(Bytes::from(text));
+        let mut response = respond(Box::pin(body), request.headers().get(ORIGIN));
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after));
+        Some(response)
+    }
+}
+
+/// What a browser wants to know before it sends headers of an application's to another origin (Fetch §4.8).
+pub(crate) fn preflight(request: &Request<Incoming>) -> Response<Body> {
+    let mut response = Response::new(Box::pin(Full::new(Bytes::new())) as Body);
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let headers = response.headers_mut();
+    share(headers, request.headers().get(ORIGIN));
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET"));
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(SHOWN_BY_BROWSERS));
+    headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    response
+}
+
+/// A response whose body is the stream.
+fn respond(body: Body, origin: Option<&HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    share(headers, origin);
+    response
+}
+
+/// Lets a page of this origin read the answer. Whether the origin is allowed is the project's to say, and said in the
+/// stream; a browser of a refused origin may read that refusal and nothing else.
+fn share(headers: &mut HeaderMap, origin: Option<&HeaderValue>) {
+    if let Some(origin) = origin {
+        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
+        headers.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        headers.insert(VARY, HeaderValue::from_name(ORIGIN));
     }
 }
 
@@ -91,8 +134,7 @@ impl Stream {
                 Next::Message { message, event } => self.ready = spell(message, event.as_ref()),
                 Next::Heartbeat => self.ready.push_back(Bytes::from_static(HEARTBEAT)),
                 Next::Close { code, reason } => {
-                    let close = json!({ "code": code, "reason": reason });
-                    self.ready.push_back(Bytes::from(format!("event: close\ndata: {close}\n\n")));
+                    self.ready.push_back(Bytes::from(spell_close(code, &reason)));
                     self.over = true;
                 }
             }
@@ -119,6 +161,12 @@ fn spell(message: Message, id: Option<&EventId>) -> VecDeque<Bytes> {
     tail.extend(message.own.iter().map(unbroken));
     tail.extend_from_slice(b"\n\n");
     [head.freeze(), shared, tail.freeze()].into_iter().filter(|part| !part.is_empty()).collect()
+}
+
+/// The last word of a stream.
+fn spell_close(code: u16, reason: &str) -> String {
+    let close = json!({ "code": code, "reason": reason });
+    format!("event: close\ndata: {close}\n\n")
 }
 
 fn breaks_lines(text: &[u8]) -> bool {

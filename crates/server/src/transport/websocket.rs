@@ -99,16 +99,16 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
                     if event.is_some() {
                         receipts.event();
                     }
+                    if receipts.is_due() {
+                        socket.queue_ping(receipts.ask(peer.receipt()));
+                    }
                 }
-                Next::Heartbeat => socket.queue_ping(receipts.ask(peer.receipt())),
+                Next::Heartbeat => socket.queue_ping(receipts.beat(peer.receipt())),
                 Next::Close { code, reason } => {
                     socket.queue_close(code, &reason);
                     return end(socket, peer).await;
                 }
             }
-        }
-        if receipts.is_due() {
-            socket.queue_ping(receipts.ask(peer.receipt()));
         }
         let has_room = socket.queued_bytes() < WRITE_AHEAD;
         tokio::select! {

@@ -180,3 +180,29 @@ fn a_guest_of_the_console_sees_the_test_event_if_its_queries_hold() {
     unmet.say(&json!({ "type": "subscribe", "data": [{ "channels": ["x"] }] }));
     unmet.expect("response");
 }
+
+#[test]
+fn a_page_of_another_origin_may_ask_for_a_stream_with_headers_and_may_not_publish() {
+    let world = World::new(&[]);
+    let ask = |path: &str| {
+        ureq::options(format!("http://{}{path}", world.node.address()))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "GET")
+            .header("access-control-request-headers", "x-appwrite-jwt")
+            .call()
+            .unwrap()
+    };
+    let answer = ask("/v1/realtime?project=shop&channels[]=files");
+    let header = |name: &str| answer.headers()[name].to_str().unwrap();
+    assert_eq!(answer.status(), 204);
+    assert_eq!(header("access-control-allow-origin"), "https://app.example");
+    assert_eq!(header("access-control-allow-credentials"), "true");
+    assert!(header("access-control-allow-headers").to_lowercase().contains("x-appwrite-jwt"));
+    // An API key has no place in a browser.
+    let answer = ask("/v1/realtime/events");
+    assert_eq!(answer.status(), 405);
+    assert!(!answer.headers().contains_key("access-control-allow-origin"));
+}

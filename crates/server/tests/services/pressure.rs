@@ -54,20 +54,33 @@ fn a_server_without_memory_lets_nobody_in_and_says_when_to_come_back() {
     let ask = |head: &str| {
         let mut stream = TcpStream::connect(world.node.address()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream
-            .write_all(format!("GET {head}\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
-            .unwrap();
+        stream.write_all(format!("GET {head}\r\nHost: localhost\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
-        // A stream that is let in does not end by itself.
         let mut part = [0; 4_096];
-        let length = stream.read(&mut part).unwrap();
-        answer.push_str(&String::from_utf8_lossy(&part[..length]));
+        // A stream that is let in does not end by itself, and has no length.
+        let is_whole = |answer: &str| {
+            let (head, body) = answer.split_once("\r\n\r\n")?;
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            Some(body.len() >= length.map_or(0, |length| length.parse().unwrap()))
+        };
+        while is_whole(&answer) != Some(true) {
+            let length = stream.read(&mut part).unwrap();
+            assert!(length > 0, "{answer}");
+            answer.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
         answer
     };
     let stream = "/v1/realtime?project=shop&channels[]=files HTTP/1.1\r\nAccept: text/event-stream";
-    wait_until("newcomers are turned away", || ask(stream).starts_with("HTTP/1.1 503"));
-    let refused = ask(stream);
+    let socket = "/v1/realtime?project=shop&channels[]=files HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                  Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
+    wait_until("newcomers are turned away", || ask(socket).starts_with("HTTP/1.1 503"));
+    let refused = ask(socket);
     assert!(refused.to_lowercase().contains("retry-after: 5"), "{refused}");
+    // A browser's EventSource comes again after a stream that ends, and after no other answer.
+    let refused = ask(stream);
+    assert!(refused.starts_with("HTTP/1.1 200"), "{refused}");
+    assert!(refused.to_lowercase().contains("retry-after: 5"), "{refused}");
+    assert!(refused.contains("retry: 5000\nevent: close\ndata: {\"code\":1013,"), "{refused}");
     assert!(ask("/health/live HTTP/1.1").starts_with("HTTP/1.1 200"));
 }
 

@@ -125,7 +125,12 @@ fn measure(
         }
         let times: Vec<Duration> =
             watchers.into_iter().filter_map(|watcher| watcher.join().unwrap()).collect();
-        assert!(times.len() * 20 >= told.len() * 19, "only {} of {} were told first", times.len(), told.len());
+        assert!(
+            times.len() * 20 >= told.len() * 19,
+            "only {} of {} were told first",
+            times.len(),
+            told.len()
+        );
         times
     })
 }

@@ -3,8 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Request;
 use realtime_core::notice::{Notice, Outgoing};
+use realtime_core::receipts::Receipts;
+use realtime_core::replay::Receipt;
 use realtime_protocol::appwrite::{Appwrite, hello};
 use realtime_protocol::codec::Codec as _;
 use serde_json::Value;
@@ -145,7 +148,7 @@ impl World {
             let Some((shard, connection)) = self.connection_of(link) else { return };
             let Some(outgoing) = self.step(shard, |engine| engine.poll_outgoing(connection)) else { break };
             match &outgoing {
-                Outgoing::Notice(Notice::Heartbeat) => self.ping(link),
+                Outgoing::Notice(Notice::Heartbeat) => self.ping(link, Receipts::beat),
                 Outgoing::Close(close) => {
                     let (code, _) = codec.close(close);
                     self.hang_up(link, code);
@@ -160,11 +163,11 @@ impl World {
                     {
                         link.receipts.event();
                     }
+                    if self.network.link(link).is_some_and(|link| link.receipts.is_due()) {
+                        self.ping(link, Receipts::ask);
+                    }
                 }
             }
-        }
-        if self.network.link(link).is_some_and(|link| link.receipts.is_due()) {
-            self.ping(link);
         }
         self.end_if_over(link);
     }
@@ -193,10 +196,12 @@ impl World {
         Some((link.shard, link.connection?))
     }
 
-    fn ping(&mut self, link: LinkId) {
+    fn ping(&mut self, link: LinkId, ask: impl Fn(&mut Receipts, Receipt) -> Bytes) {
         let Some((shard, connection)) = self.connection_of(link) else { return };
         let Some(receipt) = self.engine(shard).map(|engine| engine.receipt(connection)) else { return };
-        let Some(payload) = self.network.link(link).map(|link| link.receipts.ask(receipt)) else { return };
+        let Some(payload) = self.network.link(link).map(|link| ask(&mut link.receipts, receipt)) else {
+            return;
+        };
         self.put(link, Frame::Ping(payload));
     }
 
