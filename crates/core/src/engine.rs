@@ -130,7 +130,6 @@ impl Engine {
         if let Some(place) = self.seats.get_mut(slot as usize) {
             place.connection = Some(Box::new(connection));
         }
-        self.replay.begin(now);
         self.stats.opened += 1;
         self.stats.connections += 1;
         if self.leaving.is_some() {
@@ -245,9 +244,20 @@ impl Engine {
     }
 
     /// Events come in from now on, and first those since a moment of the past, by [`Self::record`] and
-    /// [`Self::publish_late`].
+    /// [`Self::publish_late`], until [`Self::loaded`]. Whoever comes back meanwhile is not vouched for.
     pub fn begin_from(&mut self, since: Instant) {
-        self.replay.restart_from(since);
+        self.replay.load_from(since);
+    }
+
+    /// What had been kept since the moment of [`Self::begin_from`] has been recorded.
+    pub fn loaded(&mut self) {
+        self.replay.loaded();
+    }
+
+    /// Events come in no more, and what happens is missed, until [`Self::gap`] says that they do again. Whoever comes back
+    /// meanwhile is not vouched for.
+    pub fn deaf(&mut self) {
+        self.replay.deaf();
     }
 
     /// Events may have been missed until now. Nobody who was away is vouched for any more, and who asked to be told of

@@ -103,6 +103,17 @@ const MAX_LOGS: usize = 10_000;
 /// How many times in a window all logs are looked at for events that are too old.
 const SWEEPS: u32 = 4;
 
+/// What a log can vouch for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// Nothing comes in, so that what happens now is missing.
+    Deaf,
+    /// What the source has kept since this moment is on its way into the log, and events may be missing until it is there.
+    Loading(Instant),
+    /// Nothing is known to be missing since this moment.
+    Whole(Instant),
+}
+
 /// The log of one engine.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -110,8 +121,7 @@ pub(crate) struct Replay {
     logs: HashMap<ProjectId, Log, FixedState>,
     bytes: usize,
     last: Mark,
-    /// Since when nothing is known to be missing.
-    whole_since: Option<Instant>,
+    hearing: Hearing,
     gap_at: Option<Instant>,
     /// The moment of the last gap.
     gap: Mark,
@@ -167,6 +177,11 @@ impl Log {
     }
 }
 
+/// The first moment after this one: what happened at this very moment may have been before what is known.
+fn after(moment: Instant) -> Instant {
+    moment + Duration::from_nanos(1)
+}
+
 fn size_of(event: &Event) -> usize {
     event.data.len() + OVERHEAD
 }
@@ -178,7 +193,7 @@ impl Replay {
             logs: HashMap::with_hasher(FixedState::with_seed(seed)),
             bytes: 0,
             last: Mark::default(),
-            whole_since: None,
+            hearing: Hearing::Deaf,
             gap_at: None,
             gap: Mark::default(),
             swept_at: None,
@@ -201,18 +216,12 @@ impl Replay {
         self.last
     }
 
-    /// Somebody listens from now on, so what happens from now on is not missing.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.whole_since.get_or_insert(now);
-    }
-
     /// Keeps an event that happened at this moment.
     pub(crate) fn record(&mut self, event: &Arc<Event>, now: Instant) -> Mark {
         self.tick();
         if !self.is_on() {
             return self.last;
         }
-        self.begin(now);
         self.sweep(now);
         let log = self.logs.entry(event.project.clone()).or_default();
         let before = log.bytes;
@@ -229,24 +238,54 @@ impl Replay {
         self.last
     }
 
+    /// Nothing comes in any more: nobody is vouched for until it is known what was missed.
+    pub(crate) fn deaf(&mut self) {
+        self.hearing = Hearing::Deaf;
+    }
+
     /// What has happened may be missing something from now on back: no earlier position can be vouched for.
     pub(crate) fn gap(&mut self, now: Instant) {
-        self.restart(now);
         self.gap_at = Some(now);
+        match self.hearing {
+            // What is still on its way comes after the gap, and is as little there as before it.
+            Hearing::Loading(_) => self.load_from(after(now)),
+            Hearing::Deaf | Hearing::Whole(_) => self.restart(now),
+        }
     }
 
     /// What is known begins now.
     pub(crate) fn restart(&mut self, now: Instant) {
-        // What happened at this very moment may have been before it.
-        self.restart_from(now + Duration::from_nanos(1));
+        self.clear();
+        self.hearing = Hearing::Whole(after(now));
     }
 
     /// What is known begins at a moment of the past: everything since then is recorded next, with the time when it was.
-    pub(crate) fn restart_from(&mut self, since: Instant) {
+    /// Until [`Self::loaded`] it is not told where anybody stood, for what came after may be still to be recorded.
+    pub(crate) fn load_from(&mut self, since: Instant) {
+        self.clear();
+        self.hearing = Hearing::Loading(since);
+    }
+
+    /// What the source had kept has been recorded.
+    pub(crate) fn loaded(&mut self) {
+        if let Hearing::Loading(since) = self.hearing {
+            self.hearing = Hearing::Whole(since);
+        }
+    }
+
+    fn clear(&mut self) {
         self.logs.clear();
         self.bytes = 0;
-        self.whole_since = Some(since);
         self.gap = self.tick();
+    }
+
+    /// Since when nothing is missing, or why nobody can be vouched for.
+    fn whole_since(&self) -> Result<Instant, Lost> {
+        match self.hearing {
+            Hearing::Deaf => Err(Lost::Gap),
+            Hearing::Loading(_) => Err(Lost::Unknown),
+            Hearing::Whole(since) => Ok(since),
+        }
     }
 
     /// The place of everything up to a mark, in words that other engines understand.
@@ -270,6 +309,7 @@ impl Replay {
 
     /// The mark of a position, if everything after it is kept.
     pub(crate) fn find(&self, project: &ProjectId, parked: &Parked) -> Result<Mark, Lost> {
+        self.whole_since()?;
         let lost = match self.gap_at {
             Some(gap) if gap >= parked.at => Lost::Gap,
             Some(_) | None => Lost::Unknown,
@@ -287,7 +327,7 @@ impl Replay {
 
     /// A mark after which is kept everything that has happened since a moment.
     fn find_moment(&self, project: &ProjectId, at: Instant) -> Option<Mark> {
-        self.whole_since.filter(|since| *since <= at)?;
+        self.whole_since().ok().filter(|since| *since <= at)?;
         match self.logs.get(project).and_then(|log| log.dropped.as_ref()) {
             Some(dropped) if dropped.at >= at => None,
             Some(dropped) => Some(dropped.mark),
@@ -297,6 +337,7 @@ impl Replay {
 
     /// The mark of an event that a client says it has seen, if everything after it is kept.
     pub(crate) fn find_event(&self, project: &ProjectId, event: &EventId) -> Result<Mark, Lost> {
+        self.whole_since()?;
         let lost = if self.gap_at.is_some() { Lost::Gap } else { Lost::Unknown };
         let log = self.logs.get(project).ok_or(lost)?;
         let dropped = log.dropped.as_ref().filter(|dropped| dropped.id == *event);
@@ -338,7 +379,10 @@ impl Replay {
         if self.logs.len() > MAX_LOGS {
             self.logs.retain(|_, log| !log.kept.is_empty());
             // What was in those that are forgotten is older than that.
-            self.whole_since = self.whole_since.max(Some(oldest));
+            match &mut self.hearing {
+                Hearing::Deaf => {}
+                Hearing::Loading(since) | Hearing::Whole(since) => *since = oldest.max(*since),
+            }
         }
     }
 

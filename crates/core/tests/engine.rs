@@ -433,6 +433,7 @@ fn what_was_before_a_node_is_for_who_comes_back_and_what_comes_late_is_for_every
     assert_eq!(world.sent(id), ["connected"]);
     let late = Arc::new(event("e3", "documents", "any"));
     world.engine.publish_late(&late, ago(&world, 1), world.now);
+    world.engine.loaded();
     assert_eq!(world.sent(id), ["event e3"]);
     let back = Hello { since: Some("e1".into()), ..hello(&["documents"]) };
     let back = world.engine.open(back, world.now);

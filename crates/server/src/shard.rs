@@ -44,6 +44,10 @@ pub(crate) enum Job {
     Begin,
     /// Events come in from now on, and first those since this moment.
     BeginFrom(Instant),
+    /// What was kept since that moment is there.
+    Loaded,
+    /// Events come in no more.
+    Deaf,
     /// Events may have been missed until now.
     Gap,
     /// Tell how many connections each project has.
@@ -433,6 +437,8 @@ impl Shard {
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
             Job::Begin => self.step(|engine| engine.begin(Instant::now())),
             Job::BeginFrom(since) => self.step(|engine| engine.begin_from(since)),
+            Job::Loaded => self.step(Engine::loaded),
+            Job::Deaf => self.step(Engine::deaf),
             Job::Gap => self.step(|engine| engine.gap(Instant::now())),
             Job::Count(answer) => {
                 // Whoever asked may have gone.

@@ -275,6 +275,7 @@ impl World {
                 self.see(&Seen::Gapped(shard));
                 self.step(shard, |engine| engine.gap(now));
             }
+            Job::Deaf => self.step(shard, Engine::deaf),
             Job::Drain(window) => self.step(shard, |engine| engine.drain(now + window, now)),
         }
     }
