@@ -58,6 +58,16 @@ pub struct Place {
     pub at: Option<Instant>,
 }
 
+impl Place {
+    /// The same as a node knows it that has heard nothing for at most so long: it cannot tell that nothing happened
+    /// meanwhile.
+    #[must_use]
+    pub fn unheard_for(self, unheard: Duration, now: Instant) -> Self {
+        let at = self.at.or_else(|| now.checked_sub(unheard));
+        Self { at, ..self }
+    }
+}
+
 /// A position, and when it was so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {

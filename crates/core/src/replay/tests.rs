@@ -165,6 +165,26 @@ fn a_place_was_taken_before_the_next_event_came() {
 }
 
 #[test]
+fn a_place_taken_by_who_hears_nothing_is_as_old_as_what_it_last_heard() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut replay = log_since(bounds(), at(0));
+    let p = "p".into();
+    let mark = replay.record(&event("p", "x", 1), at(1));
+    // It is cut off from 10 s on, and the client leaves at 60 s. What was missed is read then, more than is kept.
+    let (left, unheard) = (at(60), Duration::from_secs(50));
+    let place = replay.place_at(&p, mark).unheard_for(unheard, left);
+    for (number, id) in ["a", "b", "c", "d", "e", "f"].iter().enumerate() {
+        replay.record(&event("p", id, 1), at(20 + number as u64));
+    }
+    let parked = |place: Place| Parked { position: place.position, at: place.at.unwrap_or(left) };
+    assert_eq!(replay.find(&p, &parked(place)), Err(Lost::Unknown), "`a` and `b` are not kept any more");
+    let heard = replay.place_at(&p, replay.last().before());
+    assert!(heard.at.is_some());
+    assert_eq!(heard.clone().unheard_for(unheard, left), heard, "when the next one came is known");
+}
+
+#[test]
 fn a_project_whose_log_was_forgotten_is_not_taken_for_one_without_events() {
     let (mut replay, start) =
         (Replay::new(Bounds { total_bytes: 10_000_000, ..bounds() }, 1), Instant::now());
