@@ -779,7 +779,8 @@ impl Engine {
         }
     }
 
-    /// Keeps an event for connections whose roles are being read again, but for those that have met it.
+    /// Keeps an event for connections that listen to it and whose roles are being read again, but for those that have met
+    /// it.
     fn hold(&mut self, event: &Arc<Event>, mark: Mark, met: &SmallVec<[ConnectionId; 2]>) {
         if self.rechecks.is_empty() {
             return;
@@ -790,11 +791,17 @@ impl Engine {
         for project in homes.into_iter().flatten() {
             let first = (project.clone(), UserId::new(""));
             let of_project = self.rechecks.range_mut(first..).take_while(|(key, _)| key.0 == project);
-            for (_, recheck) in of_project.filter(|(_, recheck)| !recheck.connections.is_empty()) {
+            for (_, recheck) in of_project {
+                // Which roles they will have is not known yet, but subscriptions stay what they are meanwhile.
+                let waiting = recheck.connections.iter().map(|(id, _)| *id);
+                let mut listening = waiting.filter(|id| self.index.listens_to(*id, event)).peekable();
+                if listening.peek().is_none() {
+                    continue;
+                }
                 if recheck.held.len() < self.settings.held_events {
                     recheck.held.push(Withheld { event: Arc::clone(event), mark, met: met.clone() });
                 } else {
-                    overfull.extend(recheck.connections.iter().map(|(id, _)| *id));
+                    overfull.extend(listening);
                 }
             }
         }

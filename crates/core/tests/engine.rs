@@ -628,6 +628,42 @@ fn events_that_change_roles_count_among_those_held() {
 }
 
 #[test]
+fn events_that_nobody_listens_to_who_waits_for_its_roles_do_not_wait_with_it() {
+    let mut world = world_with(Settings { held_events: 3, ..Settings::default() });
+    let id = world.connect(&["documents"], user("alice", &[]));
+    let other = world.connect(&["files"], user("alice", &[]));
+    for id in [id, other] {
+        world.sent(id);
+    }
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    for number in 0..10 {
+        world.publish(event(&format!("e{number}"), "elsewhere", "any"));
+    }
+    world.publish(event("red", "documents", "team:red"));
+    world.publish(event("one", "documents", "any"));
+    world.publish(event("two", "documents", "any"));
+    world.publish(event("too many", "documents", "any"));
+    assert_eq!(world.sent(id), ["close Slow"]);
+    let found = Ok(Some(standing("alice", &["red"])));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &found);
+    world.publish(event("file", "files", "team:red"));
+    assert_eq!(world.sent(other), ["event file"], "what was too many was not for it");
+}
+
+#[test]
+fn the_end_of_a_team_of_the_console_reaches_those_who_are_in_its_admin_mode() {
+    let mut world = world();
+    let id = world.connect(&["documents"], Identity { admin: true, ..user("alice", &["red"]) });
+    world.publish(event("before", "documents", "team:red"));
+    assert_eq!(world.sent(id), ["connected", "event before"]);
+    let end = event("end", "teams", "any");
+    let end = Event { project: ProjectId::console(), roles_changed: Some(Holder::Team("red".into())), ..end };
+    world.publish(end);
+    world.publish(event("after", "documents", "team:red"));
+    assert!(world.sent(id).is_empty());
+}
+
+#[test]
 fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
     let mut world = world();
     let member = world.connect(&["teams", "documents"], user("alice", &["red", "blue"]));
