@@ -957,6 +957,7 @@ impl Engine {
             self.finish(id, Some(Notice::Refused(refusal)), Close::Expired);
         } else if beats {
             self.push(id, Outgoing::Notice(Notice::Heartbeat));
+            self.remember_mute(id, now);
         }
         self.flush_due_tails(id, now);
         self.reread_if_due(id, now);

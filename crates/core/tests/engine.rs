@@ -31,6 +31,7 @@ use realtime_core::role::Role;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings;
 use realtime_core::tail::Seen;
+use realtime_core::whereabouts::Whereabouts;
 
 /// An engine with a clock of its own.
 struct World {
@@ -463,6 +464,29 @@ fn when_memory_is_short_those_with_most_waiting_are_closed_first() {
     assert_eq!(world.engine.shed(u64::MAX), 1);
     assert_eq!(world.sent(bad), ["close Slow"]);
     assert_eq!(world.sent(good), ["event 3"], "it has too little waiting to be blamed");
+}
+
+#[test]
+fn where_somebody_stands_who_answers_no_ping_is_not_forgotten_while_it_is_here() {
+    let mut world = World { engine: Engine::new(Settings::default(), 42), now: Instant::now() };
+    world.engine.begin(world.now);
+    let id = world.connect(&[], Identity::guest());
+    world.engine.receive(id, Ok(subscribe("s", &["documents"])), world.now);
+    for effect in world.effects() {
+        if let Effect::Recall { connection, .. } = effect {
+            world.engine.recalled(connection, Vec::new());
+        }
+    }
+    let keeps = Whereabouts::new(replay::Bounds::default().window, Duration::ZERO).keeps();
+    let mut written = world.now;
+    for _ in 0..600 {
+        world.pass(1);
+        world.sent(id);
+        if world.effects().iter().any(|effect| matches!(effect, Effect::Remember { .. })) {
+            written = world.now;
+        }
+        assert!(world.now - written < keeps, "it is forgotten");
+    }
 }
 
 #[test]
