@@ -266,9 +266,7 @@ impl Index {
 
     /// The same of any project.
     pub(crate) fn is_held_anywhere(&self, role: &Role) -> bool {
-        #[expect(clippy::disallowed_methods, reason = "their order does not matter to whether there is one")]
-        let mut homes = self.projects.values();
-        homes.any(|home| home.roles.find(role).is_some())
+        self.projects.values().any(|home| home.roles.find(role).is_some())
     }
 
     /// The connection's roles, `any` not among them.
