@@ -157,6 +157,8 @@ struct Kept {
 #[derive(Debug)]
 struct Dropped {
     id: EventId,
+    /// Whether its id speaks of it, and not of an earlier time when it came.
+    is_known: bool,
     mark: Mark,
     at: Instant,
 }
@@ -166,11 +168,13 @@ impl Log {
         let Some(first) = self.kept.pop_front() else { return 0 };
         let size = size_of(&first.event);
         self.bytes -= size;
-        // The same event may have come twice; then its id still speaks of the later one.
-        if self.marks.get(&first.event.id) == Some(&first.mark) {
+        // The same event may have come twice. Its id speaks of the first time alone: who has seen that may not have seen
+        // what came between the two.
+        let is_known = self.marks.get(&first.event.id) == Some(&first.mark);
+        if is_known {
             self.marks.remove(&first.event.id);
         }
-        self.dropped = Some(Dropped { id: first.event.id.clone(), mark: first.mark, at: first.at });
+        self.dropped = Some(Dropped { id: first.event.id.clone(), is_known, mark: first.mark, at: first.at });
         size
     }
 
@@ -350,7 +354,7 @@ impl Replay {
         self.whole_since()?;
         let lost = if self.gap_at.is_some() { Lost::Gap } else { Lost::Unknown };
         let log = self.logs.get(project).ok_or(lost)?;
-        let dropped = log.dropped.as_ref().filter(|dropped| dropped.id == *event);
+        let dropped = log.dropped.as_ref().filter(|dropped| dropped.is_known && dropped.id == *event);
         let found = log.marks.get(event).copied().or_else(|| dropped.map(|dropped| dropped.mark));
         found.ok_or(lost)
     }
@@ -396,23 +400,32 @@ impl Replay {
         }
     }
 
-    /// Takes a part of the largest log away.
+    /// Takes from the largest logs what they have beyond a size that leaves some room: they are all looked at for it, which
+    /// is not to be for every event.
     fn make_room(&mut self) {
-        while self.bytes > self.bounds.total_bytes {
-            // Of equal ones always the same, so that a run can be repeated.
-            let largest = self.logs.iter_mut().max_by_key(|(project, log)| (log.bytes, (*project).clone()));
-            let Some((_, log)) = largest else { return };
-            let enough = log.bytes - log.bytes / 8;
-            let before = log.bytes;
-            while log.bytes > enough && !log.kept.is_empty() {
-                log.drop_first();
-            }
-            self.bytes -= before - log.bytes;
-            if before == log.bytes {
-                return;
+        let enough = self.bounds.total_bytes - self.bounds.total_bytes / 8;
+        let level = level(self.logs.values().map(|log| log.bytes).collect(), enough);
+        for log in self.logs.values_mut() {
+            while log.bytes > level && !log.kept.is_empty() {
+                self.bytes -= log.drop_first();
             }
         }
     }
+}
+
+/// The size that the larger ones of these are to be cut to, so that all together are no more than enough.
+fn level(mut sizes: Vec<usize>, enough: usize) -> usize {
+    sizes.sort_unstable();
+    let (mut left, mut others) = (enough, sizes.len());
+    for size in sizes {
+        let share = left / others.max(1);
+        if size > share {
+            return share;
+        }
+        left -= size;
+        others -= 1;
+    }
+    usize::MAX
 }
 
 #[cfg(test)]

@@ -230,6 +230,68 @@ fn a_project_with_much_to_say_takes_nothing_from_the_others() {
     assert!(replay.find(&"loud".into(), &after("999", now)).is_ok());
 }
 
+#[test]
+fn room_is_made_for_more_than_one_event_and_by_the_loudest() {
+    let bounds = Bounds { events: 10_000, bytes: 1_000_000, total_bytes: 80_000, ..bounds() };
+    let now = Instant::now();
+    let mut replay = log_since(bounds, now);
+    for project in ["quiet", "quieter"] {
+        replay.record(&event(project, "q", 5_000), now);
+    }
+    let mut cuts = 0;
+    for number in 0..1_000 {
+        let before = replay.bytes();
+        replay.record(&event(["loud", "louder", "louder"][number % 3], &number.to_string(), 1_000), now);
+        if replay.bytes() < before {
+            cuts += 1;
+            assert!(replay.bytes() <= 70_000);
+        }
+        assert!(replay.bytes() <= 80_000);
+    }
+    assert!((1..=150).contains(&cuts), "all logs were looked at {cuts} times");
+    let kept = |project: &str| replay.after(&project.into(), Mark::default(), 100).map(|kept| kept.len());
+    assert_eq!((kept("quiet"), kept("quieter")), (Some(1), Some(1)));
+    assert_eq!(replay.bytes(), replay.logs.values().map(|log| log.bytes).sum::<usize>());
+}
+
+#[test]
+fn sizes_are_cut_to_a_level_that_fits() {
+    for (sizes, enough, expected) in [
+        (vec![10, 20, 30], 60, usize::MAX),
+        (vec![30, 10, 20], 50, 20),
+        (vec![100, 1, 100], 51, 25),
+        (vec![7, 7, 7], 3, 1),
+        (vec![7], 0, 0),
+        (vec![], 0, usize::MAX),
+    ] {
+        assert_eq!(level(sizes.clone(), enough), expected, "{sizes:?} in {enough}");
+    }
+}
+
+#[test]
+fn an_event_that_came_twice_is_known_by_the_first_time() {
+    let now = Instant::now();
+    let mut replay = log_since(bounds(), now);
+    let p: ProjectId = "p".into();
+    let mut found_with = |id: &str| {
+        replay.record(&event("p", id, 1), now);
+        replay.find_event(&p, &"a".into()).map(|mark| ids(&replay, "p", mark))
+    };
+    for (id, expected) in [
+        ("a", Ok(vec![])),
+        ("b", Ok(vec!["b"])),
+        ("a", Ok(vec!["b", "a"])),
+        ("c", Ok(vec!["b", "a", "c"])),
+        ("d", Ok(vec!["b", "a", "c", "d"])),
+        // Whoever has seen the first one alone misses `b`, also once the second one is the last that was dropped.
+        ("e", Err(Lost::Unknown)),
+        ("f", Err(Lost::Unknown)),
+    ] {
+        let expected = expected.map(|ids| ids.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(found_with(id), expected, "after {id}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Record { project: usize, size: usize, seconds: u64 },
