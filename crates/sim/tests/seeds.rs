@@ -19,6 +19,7 @@ const FOUND: &[(u64, &str)] = &[
         "a link that died before its first Pong was taken for that of a client that never answers, so that nothing of \
          what it lost was sent again",
     ),
+    (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);
