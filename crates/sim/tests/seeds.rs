@@ -23,6 +23,10 @@ const FOUND: &[(u64, &str)] = &[
         117_678_253_423_673,
         "who came back while the memory was out of reach was taken for somebody new by the wiring here, unlike a server",
     ),
+    (
+        117_678_141_696_349,
+        "a client that names the last event of each subscription was to be vouched for by one that had not heard it",
+    ),
     (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.
