@@ -36,6 +36,7 @@ struct Seen {
 pub fn engine(data: &[u8]) {
     let mut now = Instant::now();
     let mut engine = Engine::new(Settings::default(), 7);
+    engine.begin(now);
     let mut seen: HashMap<ConnectionId, Seen> = HashMap::new();
     let mut ids: Vec<ConnectionId> = Vec::new();
     let mut memory: HashMap<(Owner, SubscriptionId), Parked> = HashMap::new();

@@ -130,7 +130,6 @@ impl Engine {
         if let Some(place) = self.seats.get_mut(slot as usize) {
             place.connection = Some(Box::new(connection));
         }
-        self.replay.begin(now);
         self.stats.opened += 1;
         self.stats.connections += 1;
         if self.leaving.is_some() {
@@ -245,9 +244,20 @@ impl Engine {
     }
 
     /// Events come in from now on, and first those since a moment of the past, by [`Self::record`] and
-    /// [`Self::publish_late`].
+    /// [`Self::publish_late`], until [`Self::loaded`]. Whoever comes back meanwhile is not vouched for.
     pub fn begin_from(&mut self, since: Instant) {
-        self.replay.restart_from(since);
+        self.replay.load_from(since);
+    }
+
+    /// What had been kept since the moment of [`Self::begin_from`] has been recorded.
+    pub fn loaded(&mut self) {
+        self.replay.loaded();
+    }
+
+    /// Events come in no more, and what happens is missed, until [`Self::gap`] says that they do again. Whoever comes back
+    /// meanwhile is not vouched for.
+    pub fn deaf(&mut self) {
+        self.replay.deaf();
     }
 
     /// Events may have been missed until now. Nobody who was away is vouched for any more, and who asked to be told of
@@ -769,7 +779,8 @@ impl Engine {
         }
     }
 
-    /// Keeps an event for connections whose roles are being read again, but for those that have met it.
+    /// Keeps an event for connections that listen to it and whose roles are being read again, but for those that have met
+    /// it.
     fn hold(&mut self, event: &Arc<Event>, mark: Mark, met: &SmallVec<[ConnectionId; 2]>) {
         if self.rechecks.is_empty() {
             return;
@@ -780,11 +791,17 @@ impl Engine {
         for project in homes.into_iter().flatten() {
             let first = (project.clone(), UserId::new(""));
             let of_project = self.rechecks.range_mut(first..).take_while(|(key, _)| key.0 == project);
-            for (_, recheck) in of_project.filter(|(_, recheck)| !recheck.connections.is_empty()) {
+            for (_, recheck) in of_project {
+                // Which roles they will have is not known yet, but subscriptions stay what they are meanwhile.
+                let waiting = recheck.connections.iter().map(|(id, _)| *id);
+                let mut listening = waiting.filter(|id| self.index.listens_to(*id, event)).peekable();
+                if listening.peek().is_none() {
+                    continue;
+                }
                 if recheck.held.len() < self.settings.held_events {
                     recheck.held.push(Withheld { event: Arc::clone(event), mark, met: met.clone() });
                 } else {
-                    overfull.extend(recheck.connections.iter().map(|(id, _)| *id));
+                    overfull.extend(listening);
                 }
             }
         }
@@ -940,6 +957,7 @@ impl Engine {
             self.finish(id, Some(Notice::Refused(refusal)), Close::Expired);
         } else if beats {
             self.push(id, Outgoing::Notice(Notice::Heartbeat));
+            self.remember_mute(id, now);
         }
         self.flush_due_tails(id, now);
         self.reread_if_due(id, now);

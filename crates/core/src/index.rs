@@ -250,6 +250,25 @@ impl Index {
             .collect()
     }
 
+    /// Whether the connection subscribes to one of the event's channels, whatever its roles and queries.
+    pub(crate) fn listens_to(&self, connection: ConnectionId, event: &Event) -> bool {
+        let member = self.member(connection).filter(|member| member.project == event.project);
+        let Some(member) = member else { return false };
+        let Some(home) = self.projects.get(&member.project) else { return false };
+        let audiences = event.channels.iter().filter_map(|channel| home.channels.get(channel));
+        audiences.into_iter().any(|audience| member.entries.iter().any(|number| audience.contains(*number)))
+    }
+
+    /// Whether some connection to the project holds a role.
+    pub(crate) fn is_held(&self, project: &ProjectId, role: &Role) -> bool {
+        self.projects.get(project).is_some_and(|home| home.roles.find(role).is_some())
+    }
+
+    /// The same of any project.
+    pub(crate) fn is_held_anywhere(&self, role: &Role) -> bool {
+        self.projects.values().any(|home| home.roles.find(role).is_some())
+    }
+
     /// The connection's roles, `any` not among them.
     pub fn roles(&self, connection: ConnectionId) -> impl Iterator<Item = &Role> {
         let member = self.member(connection);

@@ -58,6 +58,16 @@ pub struct Place {
     pub at: Option<Instant>,
 }
 
+impl Place {
+    /// The same as a node knows it that has heard nothing for at most so long: it cannot tell that nothing happened
+    /// meanwhile.
+    #[must_use]
+    pub fn unheard_for(self, unheard: Duration, now: Instant) -> Self {
+        let at = self.at.or_else(|| now.checked_sub(unheard));
+        Self { at, ..self }
+    }
+}
+
 /// A position, and when it was so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
@@ -111,6 +121,17 @@ const MAX_LOGS: usize = 10_000;
 /// How many times in a window all logs are looked at for events that are too old.
 const SWEEPS: u32 = 4;
 
+/// What a log can vouch for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearing {
+    /// Nothing comes in, so that what happens now is missing.
+    Deaf,
+    /// What the source has kept since this moment is on its way into the log, and events may be missing until it is there.
+    Loading(Instant),
+    /// Nothing is known to be missing since this moment.
+    Whole(Instant),
+}
+
 /// The log of one engine.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -118,8 +139,7 @@ pub(crate) struct Replay {
     logs: HashMap<ProjectId, Log, FixedState>,
     bytes: usize,
     last: Mark,
-    /// Since when nothing is known to be missing.
-    whole_since: Option<Instant>,
+    hearing: Hearing,
     gap_at: Option<Instant>,
     /// The moment of the last gap.
     gap: Mark,
@@ -145,6 +165,8 @@ struct Kept {
 #[derive(Debug)]
 struct Dropped {
     id: EventId,
+    /// Whether its id speaks of it, and not of an earlier time when it came.
+    is_known: bool,
     mark: Mark,
     at: Instant,
 }
@@ -154,11 +176,13 @@ impl Log {
         let Some(first) = self.kept.pop_front() else { return 0 };
         let size = size_of(&first.event);
         self.bytes -= size;
-        // The same event may have come twice; then its id still speaks of the later one.
-        if self.marks.get(&first.event.id) == Some(&first.mark) {
+        // The same event may have come twice. Its id speaks of the first time alone: who has seen that may not have seen
+        // what came between the two.
+        let is_known = self.marks.get(&first.event.id) == Some(&first.mark);
+        if is_known {
             self.marks.remove(&first.event.id);
         }
-        self.dropped = Some(Dropped { id: first.event.id.clone(), mark: first.mark, at: first.at });
+        self.dropped = Some(Dropped { id: first.event.id.clone(), is_known, mark: first.mark, at: first.at });
         size
     }
 
@@ -175,6 +199,11 @@ impl Log {
     }
 }
 
+/// The first moment after this one: what happened at this very moment may have been before what is known.
+fn after(moment: Instant) -> Instant {
+    moment + Duration::from_nanos(1)
+}
+
 fn size_of(event: &Event) -> usize {
     event.data.len() + OVERHEAD
 }
@@ -186,7 +215,7 @@ impl Replay {
             logs: HashMap::with_hasher(FixedState::with_seed(seed)),
             bytes: 0,
             last: Mark::default(),
-            whole_since: None,
+            hearing: Hearing::Deaf,
             gap_at: None,
             gap: Mark::default(),
             swept_at: None,
@@ -209,18 +238,12 @@ impl Replay {
         self.last
     }
 
-    /// Somebody listens from now on, so what happens from now on is not missing.
-    pub(crate) fn begin(&mut self, now: Instant) {
-        self.whole_since.get_or_insert(now);
-    }
-
     /// Keeps an event that happened at this moment.
     pub(crate) fn record(&mut self, event: &Arc<Event>, now: Instant) -> Mark {
         self.tick();
         if !self.is_on() {
             return self.last;
         }
-        self.begin(now);
         self.sweep(now);
         let log = self.logs.entry(event.project.clone()).or_default();
         let before = log.bytes;
@@ -237,24 +260,54 @@ impl Replay {
         self.last
     }
 
+    /// Nothing comes in any more: nobody is vouched for until it is known what was missed.
+    pub(crate) fn deaf(&mut self) {
+        self.hearing = Hearing::Deaf;
+    }
+
     /// What has happened may be missing something from now on back: no earlier position can be vouched for.
     pub(crate) fn gap(&mut self, now: Instant) {
-        self.restart(now);
         self.gap_at = Some(now);
+        match self.hearing {
+            // What is still on its way comes after the gap, and is as little there as before it.
+            Hearing::Loading(_) => self.load_from(after(now)),
+            Hearing::Deaf | Hearing::Whole(_) => self.restart(now),
+        }
     }
 
     /// What is known begins now.
     pub(crate) fn restart(&mut self, now: Instant) {
-        // What happened at this very moment may have been before it.
-        self.restart_from(now + Duration::from_nanos(1));
+        self.clear();
+        self.hearing = Hearing::Whole(after(now));
     }
 
     /// What is known begins at a moment of the past: everything since then is recorded next, with the time when it was.
-    pub(crate) fn restart_from(&mut self, since: Instant) {
+    /// Until [`Self::loaded`] it is not told where anybody stood, for what came after may be still to be recorded.
+    pub(crate) fn load_from(&mut self, since: Instant) {
+        self.clear();
+        self.hearing = Hearing::Loading(since);
+    }
+
+    /// What the source had kept has been recorded.
+    pub(crate) fn loaded(&mut self) {
+        if let Hearing::Loading(since) = self.hearing {
+            self.hearing = Hearing::Whole(since);
+        }
+    }
+
+    fn clear(&mut self) {
         self.logs.clear();
         self.bytes = 0;
-        self.whole_since = Some(since);
         self.gap = self.tick();
+    }
+
+    /// Since when nothing is missing, or why nobody can be vouched for.
+    fn whole_since(&self) -> Result<Instant, Lost> {
+        match self.hearing {
+            Hearing::Deaf => Err(Lost::Gap),
+            Hearing::Loading(_) => Err(Lost::Unknown),
+            Hearing::Whole(since) => Ok(since),
+        }
     }
 
     /// The place of everything up to a mark, in words that other engines understand.
@@ -278,6 +331,7 @@ impl Replay {
 
     /// The mark of a position, if everything after it is kept.
     pub(crate) fn find(&self, project: &ProjectId, parked: &Parked) -> Result<Mark, Lost> {
+        self.whole_since()?;
         let lost = match self.gap_at {
             Some(gap) if gap >= parked.at => Lost::Gap,
             Some(_) | None => Lost::Unknown,
@@ -295,7 +349,7 @@ impl Replay {
 
     /// A mark after which is kept everything that has happened since a moment.
     fn find_moment(&self, project: &ProjectId, at: Instant) -> Option<Mark> {
-        self.whole_since.filter(|since| *since <= at)?;
+        self.whole_since().ok().filter(|since| *since <= at)?;
         match self.logs.get(project).and_then(|log| log.dropped.as_ref()) {
             Some(dropped) if dropped.at >= at => None,
             Some(dropped) => Some(dropped.mark),
@@ -305,9 +359,10 @@ impl Replay {
 
     /// The mark of an event that a client says it has seen, if everything after it is kept.
     pub(crate) fn find_event(&self, project: &ProjectId, event: &EventId) -> Result<Mark, Lost> {
+        self.whole_since()?;
         let lost = if self.gap_at.is_some() { Lost::Gap } else { Lost::Unknown };
         let log = self.logs.get(project).ok_or(lost)?;
-        let dropped = log.dropped.as_ref().filter(|dropped| dropped.id == *event);
+        let dropped = log.dropped.as_ref().filter(|dropped| dropped.is_known && dropped.id == *event);
         let found = log.marks.get(event).copied().or_else(|| dropped.map(|dropped| dropped.mark));
         found.ok_or(lost)
     }
@@ -346,27 +401,39 @@ impl Replay {
         if self.logs.len() > MAX_LOGS {
             self.logs.retain(|_, log| !log.kept.is_empty());
             // What was in those that are forgotten is older than that.
-            self.whole_since = self.whole_since.max(Some(oldest));
+            match &mut self.hearing {
+                Hearing::Deaf => {}
+                Hearing::Loading(since) | Hearing::Whole(since) => *since = oldest.max(*since),
+            }
         }
     }
 
-    /// Takes a part of the largest log away.
+    /// Takes from the largest logs what they have beyond a size that leaves some room: they are all looked at for it, which
+    /// is not to be for every event.
     fn make_room(&mut self) {
-        while self.bytes > self.bounds.total_bytes {
-            // Of equal ones always the same, so that a run can be repeated.
-            let largest = self.logs.iter_mut().max_by_key(|(project, log)| (log.bytes, (*project).clone()));
-            let Some((_, log)) = largest else { return };
-            let enough = log.bytes - log.bytes / 8;
-            let before = log.bytes;
-            while log.bytes > enough && !log.kept.is_empty() {
-                log.drop_first();
-            }
-            self.bytes -= before - log.bytes;
-            if before == log.bytes {
-                return;
+        let enough = self.bounds.total_bytes - self.bounds.total_bytes / 8;
+        let level = level(self.logs.values().map(|log| log.bytes).collect(), enough);
+        for log in self.logs.values_mut() {
+            while log.bytes > level && !log.kept.is_empty() {
+                self.bytes -= log.drop_first();
             }
         }
     }
+}
+
+/// The size that the larger ones of these are to be cut to, so that all together are no more than enough.
+fn level(mut sizes: Vec<usize>, enough: usize) -> usize {
+    sizes.sort_unstable();
+    let (mut left, mut others) = (enough, sizes.len());
+    for size in sizes {
+        let share = left / others.max(1);
+        if size > share {
+            return share;
+        }
+        left -= size;
+        others -= 1;
+    }
+    usize::MAX
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test's clock must begin somewhere")]
 
 mod engine {
+    mod teams;
     mod users;
 }
 
@@ -31,6 +32,7 @@ use realtime_core::role::Role;
 use realtime_core::secret::Secret;
 use realtime_core::settings::Settings;
 use realtime_core::tail::Seen;
+use realtime_core::whereabouts::Whereabouts;
 
 /// An engine with a clock of its own.
 struct World {
@@ -433,6 +435,7 @@ fn what_was_before_a_node_is_for_who_comes_back_and_what_comes_late_is_for_every
     assert_eq!(world.sent(id), ["connected"]);
     let late = Arc::new(event("e3", "documents", "any"));
     world.engine.publish_late(&late, ago(&world, 1), world.now);
+    world.engine.loaded();
     assert_eq!(world.sent(id), ["event e3"]);
     let back = Hello { since: Some("e1".into()), ..hello(&["documents"]) };
     let back = world.engine.open(back, world.now);
@@ -462,6 +465,29 @@ fn when_memory_is_short_those_with_most_waiting_are_closed_first() {
     assert_eq!(world.engine.shed(u64::MAX), 1);
     assert_eq!(world.sent(bad), ["close Slow"]);
     assert_eq!(world.sent(good), ["event 3"], "it has too little waiting to be blamed");
+}
+
+#[test]
+fn where_somebody_stands_who_answers_no_ping_is_not_forgotten_while_it_is_here() {
+    let mut world = World { engine: Engine::new(Settings::default(), 42), now: Instant::now() };
+    world.engine.begin(world.now);
+    let id = world.connect(&[], Identity::guest());
+    world.engine.receive(id, Ok(subscribe("s", &["documents"])), world.now);
+    for effect in world.effects() {
+        if let Effect::Recall { connection, .. } = effect {
+            world.engine.recalled(connection, Vec::new());
+        }
+    }
+    let keeps = Whereabouts::new(replay::Bounds::default().window, Duration::ZERO).keeps();
+    let mut written = world.now;
+    for _ in 0..600 {
+        world.pass(1);
+        world.sent(id);
+        if world.effects().iter().any(|effect| matches!(effect, Effect::Remember { .. })) {
+            written = world.now;
+        }
+        assert!(world.now - written < keeps, "it is forgotten");
+    }
 }
 
 #[test]
@@ -627,40 +653,26 @@ fn events_that_change_roles_count_among_those_held() {
 }
 
 #[test]
-fn the_end_of_a_team_reaches_its_members_once_and_takes_their_roles() {
-    let mut world = world();
-    let member = world.connect(&["teams", "documents"], user("alice", &["red", "blue"]));
-    let other = world.connect(&["teams", "documents"], user("bob", &["blue"]));
-    for id in [member, other] {
+fn events_that_nobody_listens_to_who_waits_for_its_roles_do_not_wait_with_it() {
+    let mut world = world_with(Settings { held_events: 3, ..Settings::default() });
+    let id = world.connect(&["documents"], user("alice", &[]));
+    let other = world.connect(&["files"], user("alice", &[]));
+    for id in [id, other] {
         world.sent(id);
     }
-    world.publish(Event {
-        roles_changed: Some(Holder::Team("red".into())),
-        ..event("end", "teams", "team:red")
-    });
-    world.publish(event("secret", "documents", "team:red"));
-    world.publish(event("open", "documents", "team:blue"));
-    assert_eq!(world.sent(member), ["event end", "event open"]);
-    assert_eq!(world.sent(other), ["event open"]);
-}
-
-#[test]
-fn a_member_that_is_read_again_before_its_memberships_are_removed_stays_without_the_team_that_ended() {
-    let mut world = world();
-    let id = world.connect(&["documents"], user("alice", &["red", "blue"]));
-    world.sent(id);
-    world.publish(Event { roles_changed: Some(Holder::Team("red".into())), ..event("end", "teams", "any") });
-    let (project, alice) = ("p".into(), "alice".into());
-    let read_again = |world: &mut World, teams: &[&str]| {
-        world.engine.roles_may_have_changed(&project, &alice);
-        world.engine.refreshed(&project, &alice, &Ok(Some(standing("alice", teams))));
-        world.publish(event("red", "documents", "team:red"));
-        world.publish(event("blue", "documents", "team:blue"));
-        world.sent(id)
-    };
-    assert_eq!(read_again(&mut world, &["red", "blue"]), ["event blue"]);
-    assert_eq!(read_again(&mut world, &["blue"]), ["event blue"], "Appwrite has removed it");
-    assert_eq!(read_again(&mut world, &["red", "blue"]), ["event red", "event blue"], "a new one is good");
+    world.engine.roles_may_have_changed(&"p".into(), &"alice".into());
+    for number in 0..10 {
+        world.publish(event(&format!("e{number}"), "elsewhere", "any"));
+    }
+    world.publish(event("red", "documents", "team:red"));
+    world.publish(event("one", "documents", "any"));
+    world.publish(event("two", "documents", "any"));
+    world.publish(event("too many", "documents", "any"));
+    assert_eq!(world.sent(id), ["close Slow"]);
+    let found = Ok(Some(standing("alice", &["red"])));
+    world.engine.refreshed(&"p".into(), &"alice".into(), &found);
+    world.publish(event("file", "files", "team:red"));
+    assert_eq!(world.sent(other), ["event file"], "what was too many was not for it");
 }
 
 #[test]

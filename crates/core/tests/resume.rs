@@ -191,9 +191,15 @@ impl World {
             heartbeat: Duration::from_secs(3_600),
             ..Settings::default()
         };
+        let start = Instant::now();
+        let engine = |seed| {
+            let mut engine = Engine::new(settings.clone(), seed);
+            engine.begin(start);
+            engine
+        };
         Self {
-            engines: (0..ENGINES as u64).map(|seed| Engine::new(settings.clone(), seed)).collect(),
-            now: Instant::now(),
+            engines: (0..ENGINES as u64).map(engine).collect(),
+            now: start + Duration::from_secs(1),
             memory: BTreeMap::new(),
             clients: (0..2).map(|_| Client::default()).collect(),
             events: Vec::new(),

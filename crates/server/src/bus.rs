@@ -32,10 +32,11 @@ pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + S
 /// network reconnects inside, and says when events may have been missed. A message that cannot be read is logged with
 /// context and skipped; since nobody knows what it was, that is such a moment too.
 ///
-/// A source that keeps nothing says [`NodeInbox::begin`] when it hears for the first time, and [`NodeInbox::gap`] when it
-/// hears again. One that keeps what happened says [`NodeInbox::begin_from`], then gives what it has kept since by
-/// [`NodeInbox::past`], then what happens by [`NodeInbox::event`]; when it hears again it gives what it has kept meanwhile
-/// by [`NodeInbox::past`], and there is no gap unless something is not there any more.
+/// A source that keeps nothing says [`NodeInbox::begin`] when it hears for the first time, [`NodeInbox::deaf`] when it has
+/// lost its link, and [`NodeInbox::gap`] when it hears again. One that keeps what happened says [`NodeInbox::begin_from`],
+/// then gives what it has kept since by [`NodeInbox::past`], says [`NodeInbox::loaded`], and then gives what happens by
+/// [`NodeInbox::event`]; when it hears again it gives what it has kept meanwhile by [`NodeInbox::past`], and there is no gap
+/// unless something is not there any more. It is never deaf, for what it misses it gives late.
 pub trait Bus: Send + Sync + Debug {
     /// What the bus is called in logs and metrics.
     fn name(&self) -> &'static str;
@@ -126,11 +127,25 @@ impl NodeInbox {
     }
 
     /// Events come in from now on, for the first time, and first those that the source has kept since a moment: all of
-    /// them, by [`Self::past`].
+    /// them, by [`Self::past`], until [`Self::loaded`].
     pub async fn begin_from(&self, since: SystemTime) {
         let since = moment(since);
         for shard in self.shards.iter() {
             shard.post(Job::BeginFrom(since)).await;
+        }
+    }
+
+    /// What the source had kept since [`Self::begin_from`] has been posted.
+    pub async fn loaded(&self) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Loaded).await;
+        }
+    }
+
+    /// Events come in no more, and what happens meanwhile is missed. [`Self::gap`] ends it.
+    pub async fn deaf(&self) {
+        for shard in self.shards.iter() {
+            shard.post(Job::Deaf).await;
         }
     }
 

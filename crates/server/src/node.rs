@@ -287,6 +287,7 @@ impl Node {
 }
 
 async fn run_bus(bus: Arc<dyn Bus>, node: NodeInbox) {
-    let Err(error) = bus.run(node).await;
+    let Err(error) = bus.run(node.clone()).await;
+    node.deaf().await;
     error!(%error, bus = bus.name(), "the bus has ended; no events come in any more");
 }

@@ -44,6 +44,10 @@ pub(crate) enum Job {
     Begin,
     /// Events come in from now on, and first those since this moment.
     BeginFrom(Instant),
+    /// What was kept since that moment is there.
+    Loaded,
+    /// Events come in no more.
+    Deaf,
     /// Events may have been missed until now.
     Gap,
     /// Tell how many connections each project has.
@@ -84,6 +88,9 @@ pub(crate) enum Whom {
 
 /// Jobs that may wait for a shard. A publisher waits for room, so nothing is lost when they come faster.
 const INBOX: usize = 8_192;
+/// How long newcomers wait for what happened before the node was there, so that they can be told what they missed: after
+/// a restart of all nodes they come sooner than it has been read. Without it they are let in and not vouched for.
+const HISTORY_PATIENCE: Duration = Duration::from_secs(5);
 /// Jobs taken at once before connections get their turn.
 const JOBS_AT_ONCE: usize = 64;
 
@@ -173,6 +180,8 @@ struct Inner {
     /// Woken when the engine's next deadline moved forward.
     earlier: Notify,
     sleeping_until: Cell<Option<Instant>>,
+    /// Until when newcomers wait for what happened before; `None` once it is there.
+    history_due: watch::Sender<Option<Instant>>,
     load: Arc<AtomicUsize>,
     admission: Arc<Admission>,
     presences: Arc<Presences>,
@@ -221,6 +230,7 @@ impl Shard {
             openings: RefCell::default(),
             earlier: Notify::new(),
             sleeping_until: Cell::new(None),
+            history_due: watch::Sender::new(Some(Instant::now() + HISTORY_PATIENCE)),
             load,
             admission: parts.admission,
             presences: parts.presences,
@@ -297,13 +307,16 @@ impl Shard {
                 }
             }
             Effect::Identify { connection, hello } => {
-                let admission = Arc::clone(&self.0.admission);
+                let (admission, due) = (Arc::clone(&self.0.admission), self.0.history_due.subscribe());
                 let shard = self.clone();
-                let opening =
-                    self.look_up(async move { admission.admit(&hello).await }, move |engine, found| {
-                        shard.0.openings.borrow_mut().remove(&connection);
-                        engine.identified(connection, found, Instant::now());
-                    });
+                let look_up = async move {
+                    wait_for_history(due).await;
+                    admission.admit(&hello).await
+                };
+                let opening = self.look_up(look_up, move |engine, found| {
+                    shard.0.openings.borrow_mut().remove(&connection);
+                    engine.identified(connection, found, Instant::now());
+                });
                 self.0.openings.borrow_mut().insert(connection, opening);
             }
             Effect::Authenticate { connection, project, address, credential } => {
@@ -426,8 +439,19 @@ impl Shard {
             }
             Job::Record(event, at) => self.step(|engine| engine.record(&event, at)),
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
-            Job::Begin => self.step(|engine| engine.begin(Instant::now())),
-            Job::BeginFrom(since) => self.step(|engine| engine.begin_from(since)),
+            Job::Begin => {
+                self.step(|engine| engine.begin(Instant::now()));
+                self.0.history_due.send_replace(None);
+            }
+            Job::BeginFrom(since) => {
+                self.step(|engine| engine.begin_from(since));
+                self.0.history_due.send_replace(Some(Instant::now() + HISTORY_PATIENCE));
+            }
+            Job::Loaded => {
+                self.step(Engine::loaded);
+                self.0.history_due.send_replace(None);
+            }
+            Job::Deaf => self.step(Engine::deaf),
             Job::Gap => self.step(|engine| engine.gap(Instant::now())),
             Job::Count(answer) => {
                 // Whoever asked may have gone.
@@ -479,6 +503,23 @@ impl Shard {
     fn transport(&self, id: ConnectionId) -> &'static str {
         self.0.transports.borrow().get(id.slot() as usize).copied().unwrap_or_default()
     }
+}
+
+/// Waits until what happened before is in the log, but no longer than anybody is to wait for it.
+async fn wait_for_history(mut due: watch::Receiver<Option<Instant>>) {
+    let there = async {
+        loop {
+            let until = *due.borrow_and_update();
+            let Some(until) = until else { return };
+            match tokio::time::timeout_at(until.into(), due.changed()).await {
+                Ok(Ok(())) => {}
+                // It takes too long, or the shard has ended.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    };
+    // Whoever waits since before it was begun to be read has waited already.
+    let _ = tokio::time::timeout(HISTORY_PATIENCE, there).await;
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

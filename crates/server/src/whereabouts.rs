@@ -104,12 +104,13 @@ impl Whereabouts {
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
+            let place = place.map(|place| place.unheard_for(unheard, now));
             if !here.is_news(&key, now) {
                 continue;
             }
             if let Some(shared) = &self.shared {
                 let note = place.clone().map(|Place { position, at }| {
-                    let age = at.map_or(unheard, |at| now.saturating_duration_since(at));
+                    let age = at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
                     (position, wall.checked_sub(age).unwrap_or(wall))
                 });
                 let note = (key.clone(), note);

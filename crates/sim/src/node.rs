@@ -21,6 +21,8 @@ pub enum Job {
     Publish(Number, Arc<Event>),
     /// The bus is listened to for the first time.
     Begin,
+    /// The bus is listened to no more.
+    Deaf,
     /// Events may have been missed.
     Gap,
     /// Close every connection within this time.

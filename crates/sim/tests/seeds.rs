@@ -19,6 +19,15 @@ const FOUND: &[(u64, &str)] = &[
         "a link that died before its first Pong was taken for that of a client that never answers, so that nothing of \
          what it lost was sent again",
     ),
+    (
+        117_678_253_423_673,
+        "who came back while the memory was out of reach was taken for somebody new by the wiring here, unlike a server",
+    ),
+    (
+        117_678_141_696_349,
+        "a client that names the last event of each subscription was to be vouched for by one that had not heard it",
+    ),
+    (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

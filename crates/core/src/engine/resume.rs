@@ -69,6 +69,17 @@ impl Engine {
         }
     }
 
+    /// A client that answers no Ping says nothing of how far it has got. That it is here must not be forgotten, or it would
+    /// be taken for somebody new when it comes back.
+    pub(super) fn remember_mute(&mut self, id: ConnectionId, now: Instant) {
+        let often = self.settings.replay.window / 2;
+        let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
+        if now.saturating_duration_since(live.remembered_at) >= often {
+            live.remembered_at = now;
+            self.remember(id);
+        }
+    }
+
     /// It was looked up where the subscriptions of an [`Effect::Recall`] stood; those that are not known are left out.
     pub fn recalled(&mut self, id: ConnectionId, found: Vec<(SubscriptionId, Parked)>) {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };

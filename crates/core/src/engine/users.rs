@@ -14,6 +14,7 @@ use crate::identity::{Identity, Standing};
 use crate::notice::Notice;
 use crate::recheck::Recheck;
 use crate::refusal::{Close, Refusal, RefusalKind};
+use crate::role::Role;
 
 impl Engine {
     /// From now on changes of the connection's users reach it.
@@ -49,6 +50,15 @@ impl Engine {
     /// Takes the roles in a team from everybody who holds them: the team is no more. Appwrite removes the memberships
     /// some time after it, so that whoever is read again meanwhile must not get them back.
     pub(super) fn end_team(&mut self, project: &ProjectId, team: &TeamId) {
+        let role = Role::team(team);
+        // Users in admin mode are the console's, and hold its roles wherever they are connected.
+        let is_held = match project.is_console() {
+            true => self.index.is_held_anywhere(&role),
+            false => self.index.is_held(project, &role),
+        };
+        if !is_held {
+            return;
+        }
         for id in self.ids() {
             let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { continue };
             if live.user_key().is_none_or(|(of, _)| of != *project) {

@@ -135,6 +135,11 @@ impl Audience {
         Candidates { lists: by_role, by_role: true }
     }
 
+    /// Whether a subscription is on the channel.
+    pub(super) fn contains(&self, subscription: u32) -> bool {
+        self.all.contains(subscription)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.all.is_empty()
     }

@@ -56,6 +56,13 @@ impl Postings {
         }
     }
 
+    pub(super) fn contains(&self, member: u32) -> bool {
+        match &self.places {
+            Some(places) => places.contains_key(&member),
+            None => self.members.contains(&member),
+        }
+    }
+
     pub(super) fn as_slice(&self) -> &[u32] {
         &self.members
     }
@@ -93,6 +100,7 @@ mod tests {
                 }
                 prop_assert_eq!(postings.as_slice().iter().copied().collect::<BTreeSet<_>>(), model.clone());
                 prop_assert_eq!(postings.len(), model.len());
+                prop_assert_eq!(postings.contains(member), insert);
             }
         }
     }

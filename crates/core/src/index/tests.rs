@@ -29,6 +29,17 @@ fn project(number: u8) -> ProjectId {
     ProjectId::new(format!("p{number}"))
 }
 
+#[test]
+fn whether_anybody_holds_a_role_is_known_of_each_project() {
+    let (mut index, id) = (Index::new(1), ConnectionId::new(0, 0));
+    index.enter(id, &project(0), &[role(1)]);
+    assert!(index.is_held(&project(0), &role(1)) && index.is_held_anywhere(&role(1)));
+    assert!(!index.is_held(&project(0), &role(2)) && !index.is_held_anywhere(&role(2)));
+    assert!(!index.is_held(&project(1), &role(1)));
+    index.set_roles(id, &[role(2)]);
+    assert!(!index.is_held(&project(0), &role(1)) && !index.is_held_anywhere(&role(1)));
+}
+
 /// What a subscription asks of the attributes `v` and `w`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Query {

@@ -33,6 +33,14 @@ fn bounds() -> Bounds {
     Bounds { window: Duration::from_secs(10), events: 4, bytes: 100_000, total_bytes: 1_000_000 }
 }
 
+/// A log that has heard everything since a moment.
+fn log_since(bounds: Bounds, since: Instant) -> Replay {
+    let mut replay = Replay::new(bounds, 1);
+    replay.load_from(since);
+    replay.loaded();
+    replay
+}
+
 fn ids(replay: &Replay, project: &str, mark: Mark) -> Vec<String> {
     let after = replay.after(&project.into(), mark, 100).unwrap();
     after.iter().map(|(_, event)| event.id.to_string()).collect()
@@ -44,7 +52,8 @@ fn after(id: &str, at: Instant) -> Parked {
 
 #[test]
 fn everything_after_a_position_is_found_or_nothing() {
-    let (mut replay, now) = (Replay::new(bounds(), 1), Instant::now());
+    let now = Instant::now();
+    let mut replay = log_since(bounds(), now);
     for id in ["a", "b", "c", "d", "e", "f"] {
         replay.record(&event("p", id, 1), now);
         replay.record(&event("other", id, 1), now);
@@ -62,7 +71,8 @@ fn everything_after_a_position_is_found_or_nothing() {
 
 #[test]
 fn a_project_that_was_quiet_for_long_is_still_known() {
-    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let start = Instant::now();
+    let mut replay = log_since(bounds(), start);
     let mark = replay.record(&event("p", "a", 1), start);
     let later = start + Duration::from_secs(60);
     replay.record(&event("noise", "n", 1), later);
@@ -76,8 +86,8 @@ fn before_anything_happened_is_a_place_too_if_somebody_listened() {
     let p: ProjectId = "p".into();
     assert_eq!(replay.place_at(&p, replay.last()).position, Position::Beginning);
     let at = |seconds| Parked { position: Position::Beginning, at: start + Duration::from_secs(seconds) };
-    assert_eq!(replay.find(&p, &at(5)), Err(Lost::Unknown), "nobody listened yet");
-    replay.begin(start + Duration::from_secs(3));
+    assert_eq!(replay.find(&p, &at(5)), Err(Lost::Gap), "nobody listened yet");
+    replay.restart(start + Duration::from_secs(3));
     assert_eq!(replay.find(&p, &at(2)), Err(Lost::Unknown));
     replay.record(&event("p", "a", 1), start + Duration::from_secs(6));
     assert_eq!(ids(&replay, "p", replay.find(&p, &at(5)).unwrap()), ["a"]);
@@ -92,9 +102,10 @@ fn before_anything_happened_is_a_place_too_if_somebody_listened() {
 fn what_the_source_has_kept_is_known_from_when_it_happened() {
     let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
-    replay.restart_from(at(10));
+    replay.load_from(at(10));
     replay.record(&event("p", "a", 1), at(12));
     replay.record(&event("p", "b", 1), at(14));
+    replay.loaded();
     let found = |parked: Parked| replay.find(&"p".into(), &parked).map(|mark| ids(&replay, "p", mark));
     assert_eq!(found(after("a", at(14))).unwrap(), ["b"]);
     let beginning = |seconds| Parked { position: Position::Beginning, at: at(seconds) };
@@ -102,6 +113,42 @@ fn what_the_source_has_kept_is_known_from_when_it_happened() {
     assert_eq!(found(beginning(9)), Err(Lost::Unknown), "of before nothing is known");
     assert_eq!(found(after("z", at(11))).unwrap(), ["a", "b"], "it was quiet from z until then");
     assert_eq!(found(after("z", at(9))), Err(Lost::Unknown), "something may have come after z");
+}
+
+#[test]
+fn nobody_is_vouched_for_until_what_the_source_has_kept_is_there() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let p: ProjectId = "p".into();
+    replay.load_from(at(0));
+    replay.record(&event("p", "a", 1), at(1));
+    // It stood after `b`, which is not there yet, and so is not what came after `b`.
+    assert_eq!(replay.find(&p, &after("b", at(2))), Err(Lost::Unknown));
+    assert_eq!(replay.find_event(&p, &"a".into()), Err(Lost::Unknown));
+    replay.gap(at(20));
+    replay.record(&event("p", "b", 1), at(2));
+    assert_eq!(replay.find_event(&p, &"b".into()), Err(Lost::Unknown), "a gap is not the end of it");
+    replay.record(&event("p", "c", 1), at(3));
+    replay.loaded();
+    assert_eq!(ids(&replay, "p", replay.find_event(&p, &"b".into()).unwrap()), ["c"]);
+    assert_eq!(replay.find(&p, &after("a", at(2))), Err(Lost::Gap), "what was there went with the gap");
+}
+
+#[test]
+fn a_log_that_hears_nothing_vouches_for_nobody() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let p: ProjectId = "p".into();
+    replay.record(&event("p", "a", 1), at(1));
+    assert_eq!(replay.find_event(&p, &"a".into()), Err(Lost::Gap), "it has not begun to hear");
+    replay.restart(at(2));
+    replay.record(&event("p", "b", 1), at(3));
+    assert!(replay.find(&p, &after("b", at(3))).is_ok());
+    replay.deaf();
+    assert_eq!(replay.find(&p, &after("b", at(4))), Err(Lost::Gap));
+    assert_eq!(replay.find_event(&p, &"b".into()), Err(Lost::Gap));
+    replay.gap(at(5));
+    assert!(replay.find(&p, &after("b", at(6))).is_ok(), "whoever stood somewhere since misses nothing");
 }
 
 #[test]
@@ -118,11 +165,31 @@ fn a_place_was_taken_before_the_next_event_came() {
 }
 
 #[test]
+fn a_place_taken_by_who_hears_nothing_is_as_old_as_what_it_last_heard() {
+    let start = Instant::now();
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let mut replay = log_since(bounds(), at(0));
+    let p = "p".into();
+    let mark = replay.record(&event("p", "x", 1), at(1));
+    // It is cut off from 10 s on, and the client leaves at 60 s. What was missed is read then, more than is kept.
+    let (left, unheard) = (at(60), Duration::from_secs(50));
+    let place = replay.place_at(&p, mark).unheard_for(unheard, left);
+    for (number, id) in ["a", "b", "c", "d", "e", "f"].iter().enumerate() {
+        replay.record(&event("p", id, 1), at(20 + number as u64));
+    }
+    let parked = |place: Place| Parked { position: place.position, at: place.at.unwrap_or(left) };
+    assert_eq!(replay.find(&p, &parked(place)), Err(Lost::Unknown), "`a` and `b` are not kept any more");
+    let heard = replay.place_at(&p, replay.last().before());
+    assert!(heard.at.is_some());
+    assert_eq!(heard.clone().unheard_for(unheard, left), heard, "when the next one came is known");
+}
+
+#[test]
 fn a_project_whose_log_was_forgotten_is_not_taken_for_one_without_events() {
     let (mut replay, start) =
         (Replay::new(Bounds { total_bytes: 10_000_000, ..bounds() }, 1), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
-    replay.begin(start);
+    replay.restart(start);
     replay.record(&event("p", "a", 1), at(5));
     for number in 0..=MAX_LOGS {
         replay.record(&event(&number.to_string(), "n", 1), at(5));
@@ -136,7 +203,7 @@ fn a_project_whose_log_was_forgotten_is_not_taken_for_one_without_events() {
 fn nothing_before_a_gap_is_vouched_for() {
     let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
     let p: ProjectId = "p".into();
-    replay.begin(start);
+    replay.restart(start);
     replay.record(&event("p", "a", 1), start);
     let (gap, later) = (start + Duration::from_secs(2), start + Duration::from_secs(3));
     replay.gap(gap);
@@ -152,7 +219,8 @@ fn nothing_before_a_gap_is_vouched_for() {
 #[test]
 fn a_project_with_much_to_say_takes_nothing_from_the_others() {
     let bounds = Bounds { events: 1_000, bytes: 50_000, total_bytes: 60_000, ..bounds() };
-    let (mut replay, now) = (Replay::new(bounds, 1), Instant::now());
+    let now = Instant::now();
+    let mut replay = log_since(bounds, now);
     replay.record(&event("quiet", "q", 5_000), now);
     for number in 0..1_000 {
         replay.record(&event("loud", &number.to_string(), 1_000), now);
@@ -160,6 +228,68 @@ fn a_project_with_much_to_say_takes_nothing_from_the_others() {
     assert!(replay.bytes() <= 60_000);
     assert!(replay.find(&"quiet".into(), &after("q", now)).is_ok());
     assert!(replay.find(&"loud".into(), &after("999", now)).is_ok());
+}
+
+#[test]
+fn room_is_made_for_more_than_one_event_and_by_the_loudest() {
+    let bounds = Bounds { events: 10_000, bytes: 1_000_000, total_bytes: 80_000, ..bounds() };
+    let now = Instant::now();
+    let mut replay = log_since(bounds, now);
+    for project in ["quiet", "quieter"] {
+        replay.record(&event(project, "q", 5_000), now);
+    }
+    let mut cuts = 0;
+    for number in 0..1_000 {
+        let before = replay.bytes();
+        replay.record(&event(["loud", "louder", "louder"][number % 3], &number.to_string(), 1_000), now);
+        if replay.bytes() < before {
+            cuts += 1;
+            assert!(replay.bytes() <= 70_000);
+        }
+        assert!(replay.bytes() <= 80_000);
+    }
+    assert!((1..=150).contains(&cuts), "all logs were looked at {cuts} times");
+    let kept = |project: &str| replay.after(&project.into(), Mark::default(), 100).map(|kept| kept.len());
+    assert_eq!((kept("quiet"), kept("quieter")), (Some(1), Some(1)));
+    assert_eq!(replay.bytes(), replay.logs.values().map(|log| log.bytes).sum::<usize>());
+}
+
+#[test]
+fn sizes_are_cut_to_a_level_that_fits() {
+    for (sizes, enough, expected) in [
+        (vec![10, 20, 30], 60, usize::MAX),
+        (vec![30, 10, 20], 50, 20),
+        (vec![100, 1, 100], 51, 25),
+        (vec![7, 7, 7], 3, 1),
+        (vec![7], 0, 0),
+        (vec![], 0, usize::MAX),
+    ] {
+        assert_eq!(level(sizes.clone(), enough), expected, "{sizes:?} in {enough}");
+    }
+}
+
+#[test]
+fn an_event_that_came_twice_is_known_by_the_first_time() {
+    let now = Instant::now();
+    let mut replay = log_since(bounds(), now);
+    let p: ProjectId = "p".into();
+    let mut found_with = |id: &str| {
+        replay.record(&event("p", id, 1), now);
+        replay.find_event(&p, &"a".into()).map(|mark| ids(&replay, "p", mark))
+    };
+    for (id, expected) in [
+        ("a", Ok(vec![])),
+        ("b", Ok(vec!["b"])),
+        ("a", Ok(vec!["b", "a"])),
+        ("c", Ok(vec!["b", "a", "c"])),
+        ("d", Ok(vec!["b", "a", "c", "d"])),
+        // Whoever has seen the first one alone misses `b`, also once the second one is the last that was dropped.
+        ("e", Err(Lost::Unknown)),
+        ("f", Err(Lost::Unknown)),
+    ] {
+        let expected = expected.map(|ids| ids.into_iter().map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(found_with(id), expected, "after {id}");
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -182,8 +312,8 @@ proptest! {
     #[test]
     fn what_is_recovered_is_exactly_what_happened_since(steps in proptest::collection::vec(step(), 0..80)) {
         let bounds = Bounds { window: Duration::from_secs(12), events: 8, bytes: 3_000, total_bytes: 6_000 };
-        let (mut replay, mut now) = (Replay::new(bounds, 7), Instant::now());
-        replay.begin(now);
+        let mut now = Instant::now();
+        let mut replay = log_since(bounds, now);
         let start = now;
         // Everything that ever happened: project, id, mark, and when; and where the gaps are.
         let mut all: Vec<(usize, String, Mark, Instant)> = Vec::new();

@@ -65,10 +65,11 @@ type Failure = String;
 
 impl World {
     pub(crate) fn replay(script: &Script) -> Result<(), Failure> {
+        let start = Instant::now();
         let mut world = Self {
-            engine: Engine::new(Settings::default(), SEED),
+            engine: hearing(Settings::default(), start),
             codec: Appwrite::default(),
-            now: Instant::now(),
+            now: start + Duration::from_millis(1),
             directory: Directory::default(),
             clients: BTreeMap::new(),
             paused: false,
@@ -134,7 +135,8 @@ impl World {
             return Err("settings come before clients".to_owned());
         }
         let (settings, codec) = settings::read(rest)?;
-        self.engine = Engine::new(settings, SEED);
+        self.engine = hearing(settings, self.now);
+        self.now += Duration::from_millis(1);
         self.codec = codec;
         Ok(())
     }
@@ -431,4 +433,11 @@ pub(crate) fn duration(text: &str) -> Duration {
         "m" => Duration::from_secs(number * 60),
         unit => panic!("{unit:?} is no unit of time"),
     }
+}
+
+/// An engine that events come to.
+fn hearing(settings: Settings, now: Instant) -> Engine {
+    let mut engine = Engine::new(settings, SEED);
+    engine.begin(now);
+    engine
 }

@@ -324,7 +324,11 @@ impl Bus for Nats {
             let mut reached = None;
             loop {
                 let reason = self.listen(&node, &mut outage, &mut reached).await;
-                self.connected.store(false, Ordering::Relaxed);
+                let heard = self.connected.swap(false, Ordering::Relaxed);
+                // A stream keeps what is missed.
+                if heard && self.settings.durable.is_none() {
+                    node.deaf().await;
+                }
                 let pause = outage.go_on(&reason);
                 sleep(pause).await;
             }

@@ -167,6 +167,52 @@ fn when_every_server_is_restarted_at_once_whoever_comes_back_gets_all_that_it_mi
 }
 
 #[test]
+fn who_comes_back_before_a_server_has_read_what_was_kept_waits_for_it() {
+    let world = World::new(&[]);
+    let mut first = world.node("stream", &[]);
+    world.publish_before(&first);
+    let (mut client, _) = come_back(&first);
+    world.publish(&first, 0..1);
+    next_are(&mut client, 0..1);
+    drop(client);
+    world.wait_for_place();
+    world.publish(&first, 1..500);
+    first.kill();
+    // Its port is open while it cannot read anything yet.
+    let link = Cutter::new(&world.redis.address());
+    link.lead_to("127.0.0.1:9");
+    let url = format!("redis://{}", link.address());
+    let durable = [("REALTIME_REDIS_URL", url.as_str()), ("REALTIME_REDIS_DURABLE", "stream")];
+    let second = Node::start(world.folder.path(), &[], &durable);
+    second.wait_for_readiness(503);
+    std::thread::scope(|scope| {
+        let back = scope.spawn(|| come_back(&second));
+        // It is long enough for a client that nobody lets wait.
+        std::thread::sleep(Duration::from_millis(300));
+        link.lead_to(&world.redis.address());
+        let (mut client, recovered) = back.join().unwrap();
+        assert_eq!(recovered, true);
+        let got = until(&mut client, "499");
+        assert!(got.ends_with(&ids(1..500)), "{got:?}");
+    });
+}
+
+#[test]
+fn a_server_that_reads_nothing_lets_clients_in_all_the_same_after_a_while() {
+    let world = World::new(&[]);
+    let link = Cutter::new("127.0.0.1:9");
+    let url = format!("redis://{}", link.address());
+    let durable = [("REALTIME_REDIS_URL", url.as_str()), ("REALTIME_REDIS_DURABLE", "stream")];
+    let node = Node::start(world.folder.path(), &[], &durable);
+    let began = Instant::now();
+    let _early = listen(&node);
+    assert!(began.elapsed() < PATIENCE);
+    let began = Instant::now();
+    let _late = listen(&node);
+    assert!(began.elapsed() < Duration::from_secs(3), "nobody waits once it has taken so long");
+}
+
+#[test]
 fn when_redis_is_restarted_too_it_is_the_same_if_it_keeps_its_data() {
     let mut world = World::new(&["--appendonly", "yes"]);
     let mut first = world.node("stream", &[]);

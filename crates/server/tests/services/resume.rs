@@ -263,6 +263,35 @@ fn what_a_killed_server_had_sent_is_made_good_by_another_one() {
 }
 
 #[test]
+fn who_comes_back_while_redis_is_away_is_told_that_nobody_can_vouch_for_it() {
+    let mut pair = Pair::new();
+    let node = pair.start();
+    let come_back = |since: Option<&Value>| {
+        let mut client = node.connect("project=shop", &[]);
+        client.expect("connected");
+        let mut item = json!({ "subscriptionId": "s", "channels": ["documents"] });
+        if let Some(since) = since {
+            item["since"] = since.clone();
+        }
+        client.say(&json!({ "type": "subscribe", "data": [item] }));
+        let response = client.expect("response");
+        (client, response["data"]["subscriptions"][0].clone())
+    };
+    let (mut client, _) = come_back(None);
+    pair.publish(&node, &numbered(0..1, "any"));
+    let seen = client.expect("event")["data"]["id"].clone();
+    drop(client);
+    let (_client, before) = come_back(Some(&seen));
+    assert_eq!(before["recovered"], true, "{before}");
+    pair.redis.kill();
+    node.wait_for_readiness(503);
+    for since in [None, Some(&seen)] {
+        let (_client, found) = come_back(since);
+        assert_eq!((&found["recovered"], &found["reason"]), (&json!(false), &json!("gap")), "{found}");
+    }
+}
+
+#[test]
 fn a_client_that_crosses_an_outage_of_redis_is_told_that_nobody_can_vouch_for_it() {
     let mut pair = Pair::new();
     let node = pair.start();

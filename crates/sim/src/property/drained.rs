@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::Property;
 use crate::model::{Heard, LinkId, Model, NodeId, Number, Seen, Told};
+use crate::workload::Kind;
 
 /// Codes after which a client comes back (RFC 6455 §7.4.1: going away, service restart, try again later).
 const COME_BACK: [u16; 3] = [1001, 1012, 1013];
@@ -105,11 +106,16 @@ impl Drained {
     }
 
     /// Whether the engine that a client has come back to can know all that the client may have missed: it has heard
-    /// everything since before an event that the client had said to have.
-    fn can_vouch(link: LinkId, away: &Away, truth: &Model) -> bool {
+    /// everything since before an event that the client had said to have. Who names the last event of each subscription
+    /// is known by that one alone.
+    fn can_vouch(link: LinkId, away: &Away, name: &str, truth: &Model) -> bool {
         let Some(visit) = truth.visits.get(link) else { return false };
         let Some(feed) = truth.feeds.get(&visit.shard) else { return false };
-        away.had.iter().any(|(event, _)| feed.place(*event).is_some())
+        let kind = truth.setting.clients.get(visit.client).map(|plan| plan.kind);
+        match away.had.iter().rfind(|(_, of)| of == name) {
+            Some((last, _)) if kind == Some(Kind::Session) => feed.place(*last).is_some(),
+            Some(_) | None => away.had.iter().any(|(event, _)| feed.place(*event).is_some()),
+        }
     }
 
     fn came_back(
@@ -123,20 +129,22 @@ impl Drained {
         let is_settled = truth.now.saturating_duration_since(away.at) >= SETTLED;
         let in_time = truth.now.saturating_duration_since(away.at) < truth.setting.replay.window / 2;
         let in_time = in_time && Self::keeps_enough(truth);
-        let is_owed =
-            in_time && Self::is_calm(link, away.drain_began, truth) && Self::can_vouch(link, away, truth);
+        let is_calm = in_time && Self::is_calm(link, away.drain_began, truth);
         for (name, recovered) in items {
+            let is_owed = is_calm && Self::can_vouch(link, away, name, truth);
             if is_owed && away.confirmed.contains(name) && *recovered != Some(true) {
                 return Err(format!(
                     "client {client} was sent away by a node that stopped, and {name} is not vouched for"
                 ));
             }
         }
-        if is_owed && is_settled && !Self::has_twins(link, &away.had, truth) {
-            let had = away.had.clone();
+        if is_calm && is_settled && !Self::has_twins(link, &away.had, truth) {
+            let is_owed = |(_, name): &(Number, String)| {
+                items.iter().any(|(item, _)| item == name) && Self::can_vouch(link, away, name, truth)
+            };
+            let had: Vec<_> = away.had.iter().filter(|had| is_owed(had)).cloned().collect();
             if let Some(held) = self.links.get_mut(&link) {
-                held.had
-                    .extend(had.into_iter().filter(|(_, name)| items.iter().any(|(item, _)| item == name)));
+                held.had.extend(had);
             }
         }
         Ok(())
@@ -190,7 +198,9 @@ impl Property for Drained {
                 let Some(visit) = truth.visits.get(*link) else { return Ok(()) };
                 let Some((began, until)) = self.drains.get(&visit.shard.0) else { return Ok(()) };
                 let late = truth.now > *until + truth.setting.latency + GRACE;
-                if late && visit.opened_at < *began && Self::is_calm(*link, *began, truth) {
+                // A link that is cut and does not know it yet hears no Close, however long ago that was.
+                let could_hear = late && visit.cut_at.is_none() && visit.opened_at < *began;
+                if could_hear && Self::is_calm(*link, *began, truth) {
                     return Err(format!("client {} was not sent away in time", visit.client));
                 }
             }

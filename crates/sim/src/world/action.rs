@@ -78,12 +78,16 @@ impl World {
             Action::BreakBus { place, lasts } => {
                 let Some(node) = self.node_at(place) else { return };
                 self.see(&Seen::Trouble(now + lasts));
-                self.bus.leave(node);
+                if self.bus.has(node) {
+                    self.bus.leave(node);
+                    self.post(node, &Job::Deaf);
+                }
                 self.clock.plan(now + lasts, Happening::Listen(node));
             }
             Action::StopBus { lasts } => {
                 self.see(&Seen::Trouble(now + lasts));
                 for node in self.bus.stop(now + lasts) {
+                    self.post(node, &Job::Deaf);
                     let at = now + lasts + self.bus.pause();
                     self.clock.plan(at, Happening::Listen(node));
                 }

@@ -197,6 +197,14 @@ impl World {
                     Some(node) => node.wall(self.since_start(now)),
                     None => return,
                 };
+                if elsewhere.is_none() {
+                    // Nobody can tell whether it was elsewhere, and what it missed since: that is not the same as being new.
+                    let is_unknown = |id: &SubscriptionId| here.iter().all(|(known, _)| known != id);
+                    let unknown = keys.iter().map(|(_, id)| id.clone()).filter(is_unknown);
+                    let lost = unknown.map(|id| (id, Parked { position: Position::Lost, at: now }));
+                    let lost: Vec<_> = lost.collect();
+                    here.extend(lost);
+                }
                 for ((_, id), found) in keys.iter().zip(elsewhere.unwrap_or_default()) {
                     if let Some((position, taken)) = found {
                         whereabouts::merge(&mut here, id, position, wall.saturating_sub(taken), now);
@@ -275,6 +283,7 @@ impl World {
                 self.see(&Seen::Gapped(shard));
                 self.step(shard, |engine| engine.gap(now));
             }
+            Job::Deaf => self.step(shard, Engine::deaf),
             Job::Drain(window) => self.step(shard, |engine| engine.drain(now + window, now)),
         }
     }

@@ -152,7 +152,9 @@ impl Nats {
         }
         let mut behind = 0_u64;
         loop {
-            if !is_past && !self.connected.swap(true, Ordering::Relaxed) {
+            if !is_past && !self.connected.load(Ordering::Relaxed) {
+                node.loaded().await;
+                self.connected.store(true, Ordering::Relaxed);
                 info!(stream = durable.stream, events = behind, "read what the stream had kept");
                 outage.end(&durable.stream, "what was published meanwhile has been read");
             }

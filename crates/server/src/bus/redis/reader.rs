@@ -69,6 +69,7 @@ impl Redis {
         let read = async {
             let is_same = outage.server() == Some(link.server.as_str());
             let (standing, missed) = begin(&mut connection, durable.window, stood, is_same, node).await?;
+            node.loaded().await;
             outage.end(self.topology.name(), &link.server, missed);
             self.reads.store(true, Ordering::Relaxed);
             loop {

@@ -25,7 +25,9 @@ impl Redis {
         let mut outage = Outage::new("events from Redis");
         loop {
             let reason = self.listen(node, &mut outage).await;
-            self.hears.store(false, Ordering::Relaxed);
+            if self.hears.swap(false, Ordering::Relaxed) {
+                node.deaf().await;
+            }
             self.forget_commands().await;
             sleep(outage.go_on(self.topology.name(), &reason)).await;
         }
