@@ -384,8 +384,8 @@ impl Engine {
 
     /// The next thing to send on a connection.
     pub fn poll_outgoing(&mut self, id: ConnectionId) -> Option<Outgoing> {
-        self.catch_up(id);
         self.tell_of_left_out(id);
+        self.catch_up(id);
         self.connection_mut(id)?.outbox.pop()
     }
 
@@ -868,6 +868,13 @@ impl Engine {
         let bounds = self.settings.outbox;
         let Some(connection) = self.connection_mut(id) else { return };
         if matches!(connection.state, State::Closing) {
+            return;
+        }
+        // Whoever says what it has seen must not see anything after what was left out before it is told of that.
+        let is_to_be_told =
+            connection.live().is_some_and(|live| live.wants_gaps && live.left_out_since.is_some());
+        if is_to_be_told && matches!(outgoing, Outgoing::Event(_)) {
+            self.stats.left_out += 1;
             return;
         }
         match connection.outbox.push(mark, outgoing, &bounds) {

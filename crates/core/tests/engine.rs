@@ -420,6 +420,13 @@ fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
     assert_eq!(world.engine.stats().left_out, 3);
     world.publish(event("after", "documents", "any"));
     assert_eq!(world.sent(id), ["event after"]);
+    for number in 0..5 {
+        world.publish(event(&format!("f{number}"), "documents", "any"));
+    }
+    // There is room again, but it would not know that something is missing before what came now.
+    assert_eq!(world.engine.poll_outgoing(id).map(|outgoing| word(&outgoing)), Some("event f0".to_owned()));
+    world.publish(event("f5", "documents", "any"));
+    assert_eq!(world.sent(id), ["event f1", "event f2", "event f3", "gap"]);
 }
 
 #[test]
