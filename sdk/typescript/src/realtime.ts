@@ -185,9 +185,12 @@ export class Realtime {
     const session = this.#session;
     if (this.#running || session === undefined) return;
     this.#running = true;
-    for (let effect = session.pollEffect(); effect; effect = session.pollEffect())
-      this.#carryOut(effect, session);
-    this.#running = false;
+    try {
+      for (let effect = session.pollEffect(); effect; effect = session.pollEffect())
+        this.#carryOut(effect, session);
+    } finally {
+      this.#running = false;
+    }
     this.#setTimer(session);
     if (this.#readers.size === 0) this.#stopListeningToEnvironment();
   }
@@ -270,13 +273,13 @@ export class Realtime {
     Promise.resolve()
       .then(() => this.#provider?.() ?? Promise.reject(new Error('there is no provider')))
       .then(given)
-      .catch((error: unknown) => session.notProvided(String((error as Error)?.message ?? error), now()))
+      .catch((error: unknown) => session.notProvided(textOf(error), now()))
       .then(() => this.#run());
   }
 
   #deliver(subscription: string, event: Parameters<Reader['take']>[0]): void {
     const failed = (cause: unknown) => {
-      const why = `the callback of ${subscription} threw: ${String((cause as Error)?.message ?? cause)}`;
+      const why = `the callback of ${subscription} threw: ${textOf(cause)}`;
       this.#tell({ type: 'error', error: new RealtimeError('callback', why, { cause }), subscription });
     };
     try {
@@ -336,6 +339,15 @@ export class Realtime {
     this.#awake = false;
     globalThis.removeEventListener?.('online', this.#wake);
     globalThis.document?.removeEventListener?.('visibilitychange', this.#wake);
+  }
+}
+
+/** What was thrown, in words; it may be anything, also what cannot be made a text. */
+function textOf(cause: unknown): string {
+  try {
+    return String((cause as Error)?.message ?? cause);
+  } catch {
+    return 'something that is no text';
   }
 }
 

@@ -159,6 +159,19 @@ test('a callback that throws or rejects is told, and the next event comes', asyn
   expect(other).toEqual(['1', '2']);
 });
 
+test('a callback may throw what cannot be made a text, and nothing stands still', async () => {
+  const errors: string[] = [];
+  sdk.realtime.on('error', ({ error }) => errors.push(error.message));
+  const got: string[] = [];
+  const throwing = await listen(() => {
+    throw Object.create(null);
+  });
+  const fine = await listen(({ id }) => got.push(id ?? ''));
+  Wire.last.event('1', {}, throwing.id, fine.id);
+  Wire.last.event('2', {}, fine.id);
+  expect([errors.length, got]).toEqual([1, ['1', '2']]);
+});
+
 test('an error that nobody listens to is written to the console', async () => {
   await listen(() => {});
   Wire.last.say('<html>');
