@@ -39,6 +39,10 @@ export class Realtime {
   #session: Session | undefined;
   #provider: TokenProvider | undefined;
   #credential: Credential | undefined;
+  /** The application has said that it wants to be a guest. */
+  #guest = false;
+  /** Counts what the application says of credentials: an answer to a question of before is not used. */
+  #wishes = 0;
   #link: Link | undefined;
   #readers = new Map<string, Reader>();
   #listeners = new Map<string, Set<Listener>>();
@@ -146,12 +150,15 @@ export class Realtime {
   /** @internal */
   authenticate(credential: Credential | undefined): void {
     this.#credential = credential;
+    this.#guest = credential === undefined;
+    this.#wishes += 1;
     this.#show(credential);
   }
 
   /** @internal */
   provide(provider: TokenProvider): void {
     this.#provider = provider;
+    this.#guest = false;
     this.#session?.providesCredentials(now());
     this.#schedule();
   }
@@ -165,7 +172,7 @@ export class Realtime {
     if (this.#session === undefined) {
       const settings = { ...this.#settings(), providesCredentials: this.#provider !== undefined };
       this.#session = new Session(settings, Math.random, now());
-      if (this.#credential) this.#show(this.#credential);
+      if (this.#credential || this.#guest) this.#show(this.#credential);
     }
     return this.#session;
   }
@@ -266,14 +273,18 @@ export class Realtime {
   }
 
   #ask(session: Session): void {
+    const wishes = this.#wishes;
     const given = (token: string | Credential) => {
+      if (wishes !== this.#wishes) return;
       const credential = token instanceof Credential ? token : Credential.jwt(token);
       session.authenticate(credential, credential.lasts(Date.now()), now());
     };
     Promise.resolve()
       .then(() => this.#provider?.() ?? Promise.reject(new Error('there is no provider')))
       .then(given)
-      .catch((error: unknown) => session.notProvided(textOf(error), now()))
+      .catch((error: unknown) => {
+        if (wishes === this.#wishes) session.notProvided(textOf(error), now());
+      })
       .then(() => this.#run());
   }
 

@@ -158,7 +158,7 @@ export class Session {
   }
 
   /**
-   * Shows this credential from now on, or none. `lasts` is how long it is good, as far as anybody knows. Also the answer
+   * Shows this credential from now on, or none: then nobody is asked for one either. `lasts` is how long it is good, as far as anybody knows. Also the answer
    * to `provide`, and what lets a session go on whose last credential was refused for good.
    */
   authenticate(credential: Credential | undefined, lasts: number | undefined, now: number): void {
@@ -204,6 +204,7 @@ export class Session {
     this.#passTime(now);
     this.#endAll(new RealtimeError('closed', 'the client is closed'));
     this.#hangUp();
+    this.#pass.abandon();
     if (this.#phase.is !== 'idle') this.#tell(disconnected({ code: 1000, reason: 'closed' }, 'retry'));
     this.#phase = { is: 'idle' };
   }
@@ -476,6 +477,7 @@ export class Session {
     if (asked?.type !== to) return;
     live.asked = undefined;
     if (to === 'authentication') {
+      this.#pass.accepted();
       this.#tell({ type: 'authenticated', user });
       this.#release(live);
     } else if (to === 'subscribe') {
@@ -529,7 +531,7 @@ export class Session {
       this.#remake();
       return;
     }
-    this.#pass.refused(this.#shown);
+    this.#pass.refused(this.#shown, this.#now);
     const why = `the server does not accept the credential; who one was before still holds: ${text} (${code})`;
     this.#trouble(new RealtimeError('unauthenticated', why, { code }));
     this.#release(live);
@@ -586,7 +588,7 @@ export class Session {
     if (advice === 'stop' || (advice === 'reauthenticate' && !this.#pass.canBeBetterThan(this.#shown))) {
       return this.#stop(close);
     }
-    if (advice === 'reauthenticate') this.#pass.refused(this.#shown);
+    if (advice === 'reauthenticate') this.#pass.refused(this.#shown, this.#now);
     this.#pause(close, atLeast);
   }
 

@@ -103,8 +103,8 @@ export class Lines {
         this.#event = '';
         this.#data = [];
       }
-      // Not a dot, which would leave out U+2028 and U+2029.
-      const [, field, value] = /^(event|data)(?:: ?([^]*))?$/.exec(line) ?? [];
+      // The dot is for every character, U+2028 and U+2029 too.
+      const [, field, value] = /^(event|data)(?:: ?(.*))?$/s.exec(line) ?? [];
       if (field === 'data') this.#data.push(value ?? '');
       else if (field === 'event') this.#event = value ?? '';
     }

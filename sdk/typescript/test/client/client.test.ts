@@ -334,6 +334,39 @@ test('a provider may throw, give nonsense, or never answer, and is asked again',
   expect(Wire.last.sent).toMatchObject([{ type: 'authentication', data: { session: 'token' } }]);
 });
 
+test('forgetting the user is meant, also before the first connection and while a provider is asked', async () => {
+  let asked = 0;
+  let answer = (_: string) => {};
+  const provider = () => {
+    asked += 1;
+    return new Promise<string>((resolve) => {
+      answer = resolve;
+    });
+  };
+  sdk.setTokenProvider(provider);
+  sdk.forgetUser();
+  sdk.realtime.subscribe('documents');
+  await turn();
+  expect([asked, Wire.all.length]).toEqual([0, 1]);
+  Wire.last.open();
+  sdk.setTokenProvider(provider);
+  await turn();
+  await turn();
+  expect(asked).toBe(1);
+  sdk.forgetUser();
+  answer('a.b.c');
+  await vi.advanceTimersByTimeAsync(100);
+  expect(JSON.stringify(Wire.all.map(({ sent }) => sent))).not.toContain('a.b.c');
+});
+
+test('closing while a provider is asked leaves no timer', async () => {
+  sdk.setTokenProvider(() => new Promise(() => {}));
+  sdk.realtime.subscribe('documents');
+  await turn();
+  sdk.realtime.close();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 test('a thousand drops leave one socket and one timer', async () => {
   const stop = await listen(() => {});
   for (let drops = 0; drops < 1_000; drops += 1) {
