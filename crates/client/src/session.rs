@@ -44,6 +44,8 @@ const GATHER: Duration = Duration::from_millis(50);
 const MAX_MESSAGE: usize = 62_000;
 /// The most items in one message.
 const MAX_ITEMS: usize = 500;
+/// A server that asks to be left alone for longer is tried again after this.
+const LONGEST_AWAY: Duration = Duration::from_secs(3600);
 /// Bytes of a senseless message that are shown.
 const EXCERPT: usize = 80;
 
@@ -181,7 +183,7 @@ impl Session {
         }
     }
 
-    /// Shows this credential from now on, or none. `lasts` is how long it is good, as far as anybody knows. Also the
+    /// Shows this credential from now on, or none: then nobody is asked for one either. `lasts` is how long it is good, as far as anybody knows. Also the
     /// answer to [`Effect::Provide`], and what lets a session go on whose last credential was refused for good.
     pub fn authenticate(&mut self, credential: Option<Credential>, lasts: Option<Duration>, now: Instant) {
         self.pass_time(now);
@@ -241,11 +243,11 @@ impl Session {
     }
 
     /// There is no connection to be had: nobody answers, or not as a WebSocket server does. `after` is how long the
-    /// server asks to leave it alone (`Retry-After`).
+    /// server asks to leave it alone (`Retry-After`), of which an hour counts at most.
     pub fn failed(&mut self, why: impl Into<String>, after: Option<Duration>, now: Instant) {
         self.pass_time(now);
         if matches!(self.phase, Phase::Connecting { .. }) {
-            self.lost(Close::lost(why), after.unwrap_or_default());
+            self.lost(Close::lost(why), after.unwrap_or_default().min(LONGEST_AWAY));
         }
     }
 
@@ -443,6 +445,8 @@ impl Session {
         let unseen = user.is_none() && self.pass.credential().is_some_and(Credential::is_session);
         if unseen {
             self.shown = None;
+        } else if user.is_some() {
+            self.pass.accepted();
         }
         let mut live = Live::new(self.now, self.settings.ping_every, &mut self.random);
         let resuming = self.subscriptions.iter().filter(|(_, subscription)| subscription.established);
@@ -525,12 +529,16 @@ impl Session {
     fn answered(&mut self, to: &str, items: &[Value]) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(asked) = live.asked.take_if(|asked| asked.question.name() == to) else { return };
-        if let Question::Subscribe(ids) = asked.question {
-            self.dialect = Dialect::Messages { proven: true };
-            for id in ids {
-                let item = items.iter().find(|item| is_about(item, id));
-                self.confirm(id, item);
+        match asked.question {
+            Question::Subscribe(ids) => {
+                self.dialect = Dialect::Messages { proven: true };
+                for id in ids {
+                    let item = items.iter().find(|item| is_about(item, id));
+                    self.confirm(id, item);
+                }
             }
+            Question::Authenticate => self.pass.accepted(),
+            Question::Unsubscribe(_) => {}
         }
     }
 
@@ -554,7 +562,7 @@ impl Session {
             Some(Question::Subscribe(ids)) => self.not_subscribed(&ids, code, message),
             Some(Question::Unsubscribe(_)) => {}
             Some(Question::Authenticate) => {
-                self.pass.refused(self.shown);
+                self.pass.refused(self.shown, self.now);
                 self.tell(State::NotAuthenticated { code, message });
             }
         }
@@ -639,7 +647,7 @@ impl Session {
             Advice::Stop => self.stop(close),
             Advice::Reauthenticate if !self.pass.can_be_better_than(self.shown) => self.stop(close),
             Advice::Reauthenticate => {
-                self.pass.refused(self.shown);
+                self.pass.refused(self.shown, self.now);
                 self.pause(close, at_least);
             }
             Advice::Later | Advice::Retry => self.pause(close, at_least),
