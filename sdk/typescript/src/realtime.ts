@@ -94,6 +94,7 @@ export class Realtime {
       this.#schedule();
     } catch (error) {
       reader.ended(error as RealtimeError);
+      if (callback) this.#tell({ type: 'error', error: error as RealtimeError });
     }
     const stop = () => {
       reader.ended(stoppedByApplication());
@@ -126,8 +127,8 @@ export class Realtime {
   }
 
   /**
-   * Connects now instead of after the pause, or finds out at once whether the connection is alive; also goes on after a
-   * final refusal, once its cause is mended. Browsers do so by themselves when the network is back or the page is visible
+   * Connects now instead of after the pause, or finds out at once whether the connection is alive. After a final refusal,
+   * whose cause is mended, what is subscribed to after this is tried again; the subscriptions of before have ended. Browsers do so by themselves when the network is back or the page is visible
    * again.
    */
   hurry(): void {

@@ -247,6 +247,10 @@ test('a final refusal rejects what waits, and ends loops with the reason', async
   Wire.last.end(1008, 'go away');
   await both;
   expect(sdk.realtime.subscribe('documents').error).toMatchObject(refused);
+  const told: RealtimeError[] = [];
+  sdk.realtime.on('error', ({ error }) => told.push(error));
+  sdk.realtime.subscribe('documents', () => {});
+  expect(told).toMatchObject([refused]);
   sdk.realtime.hurry();
   sdk.realtime.subscribe('documents');
   await turn();
@@ -378,6 +382,23 @@ test('a thousand drops leave one socket and one timer', async () => {
   expect(vi.getTimerCount()).toBe(1);
   expect(Wire.all.filter((wire) => wire.onmessage !== null).length).toBe(1);
   stop();
+});
+
+test('over server-sent events a JWT is in a header, and in the url only where a browser would ask first', async () => {
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', (url: string, { headers }: { headers: Record<string, string> }) => {
+    asked.push(`${url.includes('jwt=a.b.c')} ${headers['X-Appwrite-JWT']}`);
+    return new Promise(() => {});
+  });
+  for (const location of [undefined, { origin: 'https://host' }, { origin: 'https://other' }]) {
+    vi.stubGlobal('location', location);
+    const sdk = client({ transports: ['sse'] }).setJWT('a.b.c');
+    sdk.realtime.subscribe('documents');
+    await turn();
+    sdk.realtime.close();
+  }
+  vi.unstubAllGlobals();
+  expect(asked).toEqual(['false a.b.c', 'false a.b.c', 'true undefined']);
 });
 
 test('a credential and its owner cannot be printed', async () => {
