@@ -40,6 +40,8 @@ use crate::subscription::{Subscription, SubscriptionId};
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Changes made within this time share a new connection, where one is needed for them.
 const GATHER: Duration = Duration::from_millis(50);
+/// No more than one such connection in this time.
+const REMAKE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// The longest `subscribe` message, in bytes: Appwrite's server takes 64,000, framing included.
 const MAX_MESSAGE: usize = 62_000;
 /// The most items in one message.
@@ -70,6 +72,8 @@ pub struct Session {
     made: u32,
     /// Counts changes of what is subscribed to.
     changes: u64,
+    /// When a change of what is subscribed to last made a new connection.
+    remade_at: Option<Instant>,
     effects: VecDeque<Effect>,
 }
 
@@ -130,6 +134,7 @@ impl Session {
             subscriptions: BTreeMap::new(),
             made: 0,
             changes: 0,
+            remade_at: None,
             effects: VecDeque::new(),
         }
     }
@@ -389,12 +394,17 @@ impl Session {
 
     /// A server that takes subscriptions in the URL only is told of changes by a new connection.
     fn plan_remake(&mut self) {
-        let at = self.now + GATHER;
+        let at = self.may_remake(GATHER);
         if let (Dialect::Url, Phase::Live(live)) = (self.dialect, &mut self.phase)
             && !self.subscriptions.is_empty()
         {
             live.remake_at.get_or_insert(at);
         }
+    }
+
+    fn may_remake(&self, after: Duration) -> Instant {
+        let at = self.now + after;
+        self.remade_at.map_or(at, |last| at.max(last + REMAKE_AT_MOST_EVERY))
     }
 
     /// A connection that nobody listens on is kept for a while.
@@ -458,7 +468,7 @@ impl Session {
                 .filter_map(|(slot, id)| Some((id.clone(), *slots.subscriptions.get(*slot)?)))
                 .collect();
             if slots.as_of != self.changes {
-                live.remake_at = Some(self.now);
+                live.remake_at = Some(self.may_remake(Duration::ZERO));
             }
         } else {
             live.waiting = self.subscriptions.keys().copied().collect();
@@ -692,6 +702,7 @@ impl Session {
         } else if live.asked.as_ref().is_some_and(|asked| asked.until <= self.now) {
             self.give_up("the server does not answer");
         } else if live.remake_at.is_some_and(|at| at <= self.now) {
+            self.remade_at = Some(self.now);
             self.remake();
         } else {
             if live.ping_if_due(self.now, self.settings.ping_every, self.settings.patience) {
