@@ -231,7 +231,7 @@ function ComeBack({ value, set }: { value: boolean; set: (value: boolean) => voi
   return (
     <Checkbox
       label="May come back"
-      description="The client is told to show who it is again (code 3000). Otherwise it is told to stay away (code 1008); SDKs then do not try again."
+      description="Code 3000: Appwrite's SDKs come back by themselves, ours only with a token provider. Otherwise code 1008, after which SDKs do not try again."
       checked={value}
       onChange={(event) => set(event.currentTarget.checked)}
     />

@@ -61,13 +61,14 @@ impl Client {
         subscribed.await.map_err(|_| Error::Closed)?
     }
 
-    /// Shows this credential from now on, or none. A connection that is open is told at once.
+    /// Shows this credential from now on, or none: then a provider is not asked either. A connection that is open is told at
+    /// once.
     pub fn authenticate(&self, credential: impl Into<Option<Credential>>) {
         self.tell(Command::Authenticate(credential.into()));
     }
 
     /// Connects now instead of after a pause, or finds out at once whether the connection is alive: for an application
-    /// that knows that the network is back. Also lets a client that was sent away try again.
+    /// that knows that the network is back. Lets a client that was sent away subscribe anew.
     pub fn hurry(&self) {
         self.tell(Command::Hurry);
     }

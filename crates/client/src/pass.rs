@@ -8,6 +8,8 @@ use crate::credential::Credential;
 const MARGIN: Duration = Duration::from_secs(60);
 /// A provider is not asked more often than this, also if its tokens have ended before they are given.
 const RENEW_AT_MOST_EVERY: Duration = Duration::from_secs(5);
+/// After refusals in a row a provider is asked more and more slowly, up to this.
+const RENEW_AT_LEAST_EVERY: Duration = Duration::from_secs(60);
 
 /// The credential that a session shows.
 #[derive(Debug, Default)]
@@ -21,6 +23,10 @@ pub(crate) struct Pass {
     renew_at: Option<Instant>,
     /// The server did not accept it.
     refused: bool,
+    /// So many in a row.
+    refusals: u32,
+    /// The application wants nobody to be shown, and nobody to be asked.
+    guest: bool,
     /// A fresh one has been asked for and is awaited until then.
     awaited_until: Option<Instant>,
 }
@@ -32,6 +38,7 @@ impl Pass {
 
     /// A new credential, or none any more.
     pub(crate) fn hold(&mut self, credential: Option<Credential>, lasts: Option<Duration>, now: Instant) {
+        self.guest = credential.is_none();
         self.credential = credential;
         self.generation += 1;
         self.refused = false;
@@ -50,21 +57,33 @@ impl Pass {
     }
 
     /// The server refused what was shown in this generation.
-    pub(crate) fn refused(&mut self, generation: Option<u64>) {
+    pub(crate) fn refused(&mut self, generation: Option<u64>, now: Instant) {
         if generation == Some(self.generation) {
             self.refused = true;
+            let wait = RENEW_AT_MOST_EVERY.saturating_mul(1 << self.refusals.min(9));
+            self.refusals = self.refusals.saturating_add(1);
+            self.renew_at = Some(now + wait.min(RENEW_AT_LEAST_EVERY)).filter(|_| self.can_ask());
         }
+    }
+
+    /// The server accepted what was shown.
+    pub(crate) fn accepted(&mut self) {
+        self.refusals = 0;
+    }
+
+    fn can_ask(&self) -> bool {
+        self.provided && !self.guest
     }
 
     /// Whether to connect only after a fresh one has come.
     pub(crate) fn is_needed(&self, now: Instant) -> bool {
         let useless = self.credential.is_none() || self.refused || self.ends.is_some_and(|ends| ends <= now);
-        self.provided && useless
+        self.can_ask() && useless
     }
 
     /// Whether a fresh one can be had after a refusal of what was shown in this generation.
     pub(crate) fn can_be_better_than(&self, generation: Option<u64>) -> bool {
-        self.provided || (Some(self.generation) != generation && self.credential.is_some())
+        self.can_ask() || (Some(self.generation) != generation && self.credential.is_some())
     }
 
     /// Whether it is time to ask for a fresh one.

@@ -40,10 +40,14 @@ use crate::subscription::{Subscription, SubscriptionId};
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// Changes made within this time share a new connection, where one is needed for them.
 const GATHER: Duration = Duration::from_millis(50);
+/// No more than one such connection in this time.
+const REMAKE_AT_MOST_EVERY: Duration = Duration::from_secs(1);
 /// The longest `subscribe` message, in bytes: Appwrite's server takes 64,000, framing included.
 const MAX_MESSAGE: usize = 62_000;
 /// The most items in one message.
 const MAX_ITEMS: usize = 500;
+/// A server that asks to be left alone for longer is tried again after this.
+const LONGEST_AWAY: Duration = Duration::from_secs(3600);
 /// Bytes of a senseless message that are shown.
 const EXCERPT: usize = 80;
 
@@ -68,6 +72,8 @@ pub struct Session {
     made: u32,
     /// Counts changes of what is subscribed to.
     changes: u64,
+    /// When a change of what is subscribed to last made a new connection.
+    remade_at: Option<Instant>,
     effects: VecDeque<Effect>,
 }
 
@@ -128,6 +134,7 @@ impl Session {
             subscriptions: BTreeMap::new(),
             made: 0,
             changes: 0,
+            remade_at: None,
             effects: VecDeque::new(),
         }
     }
@@ -181,7 +188,7 @@ impl Session {
         }
     }
 
-    /// Shows this credential from now on, or none. `lasts` is how long it is good, as far as anybody knows. Also the
+    /// Shows this credential from now on, or none: then nobody is asked for one either. `lasts` is how long it is good, as far as anybody knows. Also the
     /// answer to [`Effect::Provide`], and what lets a session go on whose last credential was refused for good.
     pub fn authenticate(&mut self, credential: Option<Credential>, lasts: Option<Duration>, now: Instant) {
         self.pass_time(now);
@@ -241,11 +248,11 @@ impl Session {
     }
 
     /// There is no connection to be had: nobody answers, or not as a WebSocket server does. `after` is how long the
-    /// server asks to leave it alone (`Retry-After`).
+    /// server asks to leave it alone (`Retry-After`), of which an hour counts at most.
     pub fn failed(&mut self, why: impl Into<String>, after: Option<Duration>, now: Instant) {
         self.pass_time(now);
         if matches!(self.phase, Phase::Connecting { .. }) {
-            self.lost(Close::lost(why), after.unwrap_or_default());
+            self.lost(Close::lost(why), after.unwrap_or_default().min(LONGEST_AWAY));
         }
     }
 
@@ -387,12 +394,17 @@ impl Session {
 
     /// A server that takes subscriptions in the URL only is told of changes by a new connection.
     fn plan_remake(&mut self) {
-        let at = self.now + GATHER;
+        let at = self.may_remake(GATHER);
         if let (Dialect::Url, Phase::Live(live)) = (self.dialect, &mut self.phase)
             && !self.subscriptions.is_empty()
         {
             live.remake_at.get_or_insert(at);
         }
+    }
+
+    fn may_remake(&self, after: Duration) -> Instant {
+        let at = self.now + after;
+        self.remade_at.map_or(at, |last| at.max(last + REMAKE_AT_MOST_EVERY))
     }
 
     /// A connection that nobody listens on is kept for a while.
@@ -443,6 +455,8 @@ impl Session {
         let unseen = user.is_none() && self.pass.credential().is_some_and(Credential::is_session);
         if unseen {
             self.shown = None;
+        } else if user.is_some() {
+            self.pass.accepted();
         }
         let mut live = Live::new(self.now, self.settings.ping_every, &mut self.random);
         let resuming = self.subscriptions.iter().filter(|(_, subscription)| subscription.established);
@@ -454,7 +468,7 @@ impl Session {
                 .filter_map(|(slot, id)| Some((id.clone(), *slots.subscriptions.get(*slot)?)))
                 .collect();
             if slots.as_of != self.changes {
-                live.remake_at = Some(self.now);
+                live.remake_at = Some(self.may_remake(Duration::ZERO));
             }
         } else {
             live.waiting = self.subscriptions.keys().copied().collect();
@@ -525,12 +539,16 @@ impl Session {
     fn answered(&mut self, to: &str, items: &[Value]) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(asked) = live.asked.take_if(|asked| asked.question.name() == to) else { return };
-        if let Question::Subscribe(ids) = asked.question {
-            self.dialect = Dialect::Messages { proven: true };
-            for id in ids {
-                let item = items.iter().find(|item| is_about(item, id));
-                self.confirm(id, item);
+        match asked.question {
+            Question::Subscribe(ids) => {
+                self.dialect = Dialect::Messages { proven: true };
+                for id in ids {
+                    let item = items.iter().find(|item| is_about(item, id));
+                    self.confirm(id, item);
+                }
             }
+            Question::Authenticate => self.pass.accepted(),
+            Question::Unsubscribe(_) => {}
         }
     }
 
@@ -554,7 +572,7 @@ impl Session {
             Some(Question::Subscribe(ids)) => self.not_subscribed(&ids, code, message),
             Some(Question::Unsubscribe(_)) => {}
             Some(Question::Authenticate) => {
-                self.pass.refused(self.shown);
+                self.pass.refused(self.shown, self.now);
                 self.tell(State::NotAuthenticated { code, message });
             }
         }
@@ -639,7 +657,7 @@ impl Session {
             Advice::Stop => self.stop(close),
             Advice::Reauthenticate if !self.pass.can_be_better_than(self.shown) => self.stop(close),
             Advice::Reauthenticate => {
-                self.pass.refused(self.shown);
+                self.pass.refused(self.shown, self.now);
                 self.pause(close, at_least);
             }
             Advice::Later | Advice::Retry => self.pause(close, at_least),
@@ -684,6 +702,7 @@ impl Session {
         } else if live.asked.as_ref().is_some_and(|asked| asked.until <= self.now) {
             self.give_up("the server does not answer");
         } else if live.remake_at.is_some_and(|at| at <= self.now) {
+            self.remade_at = Some(self.now);
             self.remake();
         } else {
             if live.ping_if_due(self.now, self.settings.ping_every, self.settings.patience) {

@@ -109,7 +109,10 @@ export class Appwrite {
     return this;
   }
 
-  /** Nobody in particular listens from now on: a guest, unless the browser has a session's cookie. */
+  /**
+   * Nobody in particular listens from now on: a guest, unless the browser has a session's cookie. A token provider is not
+   * asked until the next `setSession`, `setJWT` or `setTokenProvider`.
+   */
   forgetUser(): this {
     this.realtime.authenticate(undefined);
     return this;

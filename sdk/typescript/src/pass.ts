@@ -6,6 +6,8 @@ import type { Credential } from './credential.js';
 const MARGIN = 60_000;
 /** A provider is not asked more often than this, also if its tokens have ended before they are given. */
 const RENEW_AT_MOST_EVERY = 5_000;
+/** After refusals in a row a provider is asked more and more slowly, up to this. */
+const RENEW_AT_LEAST_EVERY = 60_000;
 
 /** The credential that a session shows. */
 export class Pass {
@@ -18,6 +20,10 @@ export class Pass {
   #renewAt: number | undefined;
   /** The server did not accept it. */
   #refused = false;
+  /** So many in a row. */
+  #refusals = 0;
+  /** The application wants nobody to be shown, and nobody to be asked. */
+  #guest = false;
   /** A fresh one has been asked for and is awaited until then. */
   #awaitedUntil: number | undefined;
 
@@ -28,6 +34,7 @@ export class Pass {
   /** Somebody can be asked from now on. */
   isProvided(): void {
     this.#provided = true;
+    this.#guest = false;
   }
 
   /** A new credential, or none any more. */
@@ -35,6 +42,7 @@ export class Pass {
     this.credential = credential;
     this.generation += 1;
     this.#refused = false;
+    this.#guest = credential === undefined;
     this.#awaitedUntil = undefined;
     this.#ends = lasts === undefined ? undefined : now + lasts;
     const renewIn = lasts === undefined ? undefined : lasts - Math.min(MARGIN, lasts / 4);
@@ -49,19 +57,35 @@ export class Pass {
   }
 
   /** The server refused what was shown in this generation. */
-  refused(generation: number | undefined): void {
-    if (generation === this.generation) this.#refused = true;
+  refused(generation: number | undefined, now: number): void {
+    if (generation !== this.generation) return;
+    this.#refused = true;
+    const wait = Math.min(RENEW_AT_MOST_EVERY * 2 ** this.#refusals, RENEW_AT_LEAST_EVERY);
+    this.#refusals = Math.min(this.#refusals + 1, 9);
+    this.#renewAt = this.#provided && !this.#guest ? now + wait : undefined;
+  }
+
+  /** The server accepted what was shown. */
+  accepted(): void {
+    this.#refusals = 0;
+  }
+
+  /** Nobody waits for a fresh one any more. */
+  abandon(): void {
+    this.#awaitedUntil = undefined;
   }
 
   /** Whether to connect only after a fresh one has come. */
   isNeeded(now: number): boolean {
     const ended = this.#ends !== undefined && this.#ends <= now;
-    return this.#provided && (this.credential === undefined || this.#refused || ended);
+    return this.#provided && !this.#guest && (this.credential === undefined || this.#refused || ended);
   }
 
   /** Whether a fresh one can be had after a refusal of what was shown in this generation. */
   canBeBetterThan(generation: number | undefined): boolean {
-    return this.#provided || (this.generation !== generation && this.credential !== undefined);
+    return (
+      (this.#provided && !this.#guest) || (this.generation !== generation && this.credential !== undefined)
+    );
   }
 
   /** Whether it is time to ask for a fresh one. */

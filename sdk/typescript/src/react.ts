@@ -1,6 +1,6 @@
 // Hooks for React. They take `sdk.realtime`, so that an application has one connection; on a server they do nothing.
 
-import { useEffect, useRef, useState, useSyncExternalStore } from 'react';
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react';
 
 import type { Callback, SubscribeOptions } from './client/subscription.js';
 import type { RealtimeError } from './error.js';
@@ -16,6 +16,7 @@ export interface SubscriptionStatus {
   readonly error: RealtimeError | undefined;
 }
 
+const NONE: readonly never[] = [];
 const BEGUN: SubscriptionStatus = { ready: false, error: undefined };
 
 /**
@@ -37,7 +38,7 @@ export function useSubscription<T = unknown>(
     latest.current = callback;
   });
   const [status, setStatus] = useState(BEGUN);
-  const key = channels ? JSON.stringify([channels, options?.queries ?? []]) : '';
+  const key = keyOf(channels, options);
   useEffect(() => {
     setStatus(BEGUN);
     if (key === '') return undefined;
@@ -57,32 +58,52 @@ export function useSubscription<T = unknown>(
   return status;
 }
 
-/** The latest events, the newest last; 100 of them if nothing is said. */
+/** The latest events of these channels, the newest last; 100 of them if nothing is said. */
 export function useEvents<T = unknown>(
   realtime: Realtime,
   channels: Channels | null | false,
   options?: SubscribeOptions & { readonly limit?: number },
 ): readonly RealtimeEvent<T>[] {
-  const [events, setEvents] = useState<readonly RealtimeEvent<T>[]>([]);
-  const limit = options?.limit ?? 100;
+  const [held, setHeld] = useState<{ of: string; events: readonly RealtimeEvent<T>[] }>({
+    of: '',
+    events: [],
+  });
+  const limit = Math.max(0, options?.limit ?? 100);
+  const key = keyOf(channels, options);
+  // Coming back to these channels is a new beginning, too.
+  useEffect(() => () => setHeld({ of: '', events: [] }), [realtime, key]);
   useSubscription<T>(
     realtime,
     channels,
-    (event) => setEvents((old) => [...old, event].slice(-limit)),
+    (event) =>
+      setHeld(({ of, events }) => {
+        const all = of === key ? [...events, event] : [event];
+        return { of: key, events: all.slice(Math.max(0, all.length - limit)) };
+      }),
     options,
   );
-  return events;
+  return held.of === key ? held.events : (NONE as readonly RealtimeEvent<T>[]);
 }
 
 /** How the connection stands. */
 export function useConnection(realtime: Realtime): Connection {
-  return useSyncExternalStore(
-    (changed) => {
+  // The same function each time: another one would be listened to anew.
+  const listen = useCallback(
+    (changed: () => void) => {
       const types = ['connecting', 'connected', 'disconnected'] as const;
       const stops = types.map((type) => realtime.on(type, changed));
       return () => stops.forEach((stop) => stop());
     },
+    [realtime],
+  );
+  return useSyncExternalStore(
+    listen,
     () => realtime.connection,
     () => 'idle' as const,
   );
+}
+
+/** The same for the same channels and queries. */
+function keyOf(channels: Channels | null | false, options: SubscribeOptions | undefined): string {
+  return channels ? JSON.stringify([channels, options?.queries ?? []]) : '';
 }

@@ -39,6 +39,10 @@ export class Realtime {
   #session: Session | undefined;
   #provider: TokenProvider | undefined;
   #credential: Credential | undefined;
+  /** The application has said that it wants to be a guest. */
+  #guest = false;
+  /** Counts what the application says of credentials: an answer to a question of before is not used. */
+  #wishes = 0;
   #link: Link | undefined;
   #readers = new Map<string, Reader>();
   #listeners = new Map<string, Set<Listener>>();
@@ -90,6 +94,7 @@ export class Realtime {
       this.#schedule();
     } catch (error) {
       reader.ended(error as RealtimeError);
+      if (callback) this.#tell({ type: 'error', error: error as RealtimeError });
     }
     const stop = () => {
       reader.ended(stoppedByApplication());
@@ -122,8 +127,8 @@ export class Realtime {
   }
 
   /**
-   * Connects now instead of after the pause, or finds out at once whether the connection is alive; also goes on after a
-   * final refusal, once its cause is mended. Browsers do so by themselves when the network is back or the page is visible
+   * Connects now instead of after the pause, or finds out at once whether the connection is alive. After a final refusal,
+   * whose cause is mended, what is subscribed to after this is tried again; the subscriptions of before have ended. Browsers do so by themselves when the network is back or the page is visible
    * again.
    */
   hurry(): void {
@@ -146,12 +151,15 @@ export class Realtime {
   /** @internal */
   authenticate(credential: Credential | undefined): void {
     this.#credential = credential;
+    this.#guest = credential === undefined;
+    this.#wishes += 1;
     this.#show(credential);
   }
 
   /** @internal */
   provide(provider: TokenProvider): void {
     this.#provider = provider;
+    this.#guest = false;
     this.#session?.providesCredentials(now());
     this.#schedule();
   }
@@ -165,7 +173,7 @@ export class Realtime {
     if (this.#session === undefined) {
       const settings = { ...this.#settings(), providesCredentials: this.#provider !== undefined };
       this.#session = new Session(settings, Math.random, now());
-      if (this.#credential) this.#show(this.#credential);
+      if (this.#credential || this.#guest) this.#show(this.#credential);
     }
     return this.#session;
   }
@@ -185,9 +193,12 @@ export class Realtime {
     const session = this.#session;
     if (this.#running || session === undefined) return;
     this.#running = true;
-    for (let effect = session.pollEffect(); effect; effect = session.pollEffect())
-      this.#carryOut(effect, session);
-    this.#running = false;
+    try {
+      for (let effect = session.pollEffect(); effect; effect = session.pollEffect())
+        this.#carryOut(effect, session);
+    } finally {
+      this.#running = false;
+    }
     this.#setTimer(session);
     if (this.#readers.size === 0) this.#stopListeningToEnvironment();
   }
@@ -263,20 +274,24 @@ export class Realtime {
   }
 
   #ask(session: Session): void {
+    const wishes = this.#wishes;
     const given = (token: string | Credential) => {
+      if (wishes !== this.#wishes) return;
       const credential = token instanceof Credential ? token : Credential.jwt(token);
       session.authenticate(credential, credential.lasts(Date.now()), now());
     };
     Promise.resolve()
       .then(() => this.#provider?.() ?? Promise.reject(new Error('there is no provider')))
       .then(given)
-      .catch((error: unknown) => session.notProvided(String((error as Error)?.message ?? error), now()))
+      .catch((error: unknown) => {
+        if (wishes === this.#wishes) session.notProvided(textOf(error), now());
+      })
       .then(() => this.#run());
   }
 
   #deliver(subscription: string, event: Parameters<Reader['take']>[0]): void {
     const failed = (cause: unknown) => {
-      const why = `the callback of ${subscription} threw: ${String((cause as Error)?.message ?? cause)}`;
+      const why = `the callback of ${subscription} threw: ${textOf(cause)}`;
       this.#tell({ type: 'error', error: new RealtimeError('callback', why, { cause }), subscription });
     };
     try {
@@ -336,6 +351,15 @@ export class Realtime {
     this.#awake = false;
     globalThis.removeEventListener?.('online', this.#wake);
     globalThis.document?.removeEventListener?.('visibilitychange', this.#wake);
+  }
+}
+
+/** What was thrown, in words; it may be anything, also what cannot be made a text. */
+function textOf(cause: unknown): string {
+  try {
+    return String((cause as Error)?.message ?? cause);
+  } catch {
+    return 'something that is no text';
   }
 }
 

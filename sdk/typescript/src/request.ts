@@ -10,8 +10,8 @@ export interface Request {
   readonly transport: Transport;
   /** `ws:`, `wss:`, or for server-sent events `http:`, `https:`. */
   readonly url: string;
-  /** A session to show in a header, where headers can be sent: browsers send none with a WebSocket. */
-  readonly session: Credential | undefined;
+  /** What to show in a header with server-sent events; browsers send none with a WebSocket. */
+  readonly credential: Credential | undefined;
 }
 
 /**

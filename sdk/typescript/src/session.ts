@@ -39,10 +39,14 @@ export { usual } from './session/settings.js';
 const STABLE_AFTER = 10_000;
 /** Changes made within this time share a new connection, where one is needed for them. */
 const GATHER = 50;
+/** No more than one such connection in this time. */
+const REMAKE_AT_MOST_EVERY = 1_000;
 /** The longest `subscribe` message, in bytes: Appwrite's server takes 64,000, framing included. */
 const MAX_MESSAGE = 62_000;
 /** The most items in one message. */
 const MAX_ITEMS = 500;
+/** A server that asks to be left alone for longer is tried again after this. */
+const LONGEST_AWAY = 3_600_000;
 /** Characters of a senseless message that are shown. */
 const EXCERPT = 80;
 /** After so many attempts, WebSockets that have never worked are taken to be blocked. */
@@ -93,8 +97,12 @@ export class Session {
   #pass: Pass;
   /** The generation of the credential that this connection has shown, unless it has to be shown again. */
   #shown: number | undefined;
+  /** The generation of which it was told that it could not be shown. */
+  #unshown: number | undefined;
   #backoff: Backoff;
   #pace: Pace;
+  /** When a change of what is subscribed to last made a new connection. */
+  #remadeAt = -Infinity;
   /** What sets this client's subscriptions apart from others of the same user. */
   #client: string;
   #subscriptions = new Map<string, Subscription>();
@@ -126,6 +134,8 @@ export class Session {
   subscribe(interest: Interest, now: number): string {
     this.#passTime(now);
     if (this.#phase.is === 'stopped') throw stopped(this.#phase.close);
+    // What passed while nobody listened is for nobody.
+    if (this.#subscriptions.size === 0) this.#last = undefined;
     this.#made += 1;
     const id = `${this.#client}-${this.#made}`;
     this.#subscriptions.set(id, new Subscription(interest));
@@ -153,12 +163,12 @@ export class Session {
       this.#planRemake();
       this.#linger();
     } else if ((phase.is === 'waiting' || phase.is === 'providing') && this.#subscriptions.size === 0) {
-      this.#phase = { is: 'idle' };
+      this.#rest();
     }
   }
 
   /**
-   * Shows this credential from now on, or none. `lasts` is how long it is good, as far as anybody knows. Also the answer
+   * Shows this credential from now on, or none: then nobody is asked for one either. `lasts` is how long it is good, as far as anybody knows. Also the answer
    * to `provide`, and what lets a session go on whose last credential was refused for good.
    */
   authenticate(credential: Credential | undefined, lasts: number | undefined, now: number): void {
@@ -204,6 +214,7 @@ export class Session {
     this.#passTime(now);
     this.#endAll(new RealtimeError('closed', 'the client is closed'));
     this.#hangUp();
+    this.#pass.abandon();
     if (this.#phase.is !== 'idle') this.#tell(disconnected({ code: 1000, reason: 'closed' }, 'retry'));
     this.#phase = { is: 'idle' };
   }
@@ -218,11 +229,11 @@ export class Session {
 
   /**
    * There is no connection to be had: nobody answers, or not as a server of this kind does. `after` is how many
-   * milliseconds the server asks to leave it alone (`Retry-After`).
+   * milliseconds the server asks to leave it alone (`Retry-After`), of which an hour counts at most.
    */
   failed(why: string, after: number, now: number): void {
     this.#passTime(now);
-    if (this.#phase.is === 'connecting') this.#lost(lost(why), after);
+    if (this.#phase.is === 'connecting') this.#lost(lost(why), Math.min(Math.max(0, after), LONGEST_AWAY));
   }
 
   /** The server sent a text message. */
@@ -346,8 +357,12 @@ export class Session {
   /** A server that takes subscriptions in the URL only is told of changes by a new connection. */
   #planRemake(): void {
     if (this.#phase.is === 'live' && this.#namesInUrl() && this.#subscriptions.size > 0) {
-      this.#phase.live.remakeAt ??= this.#now + GATHER;
+      this.#phase.live.remakeAt ??= this.#mayRemake(GATHER);
     }
+  }
+
+  #mayRemake(after: number): number {
+    return Math.max(this.#now + after, this.#remadeAt + REMAKE_AT_MOST_EVERY);
   }
 
   /** A connection that nobody listens on is kept for a while. */
@@ -359,11 +374,17 @@ export class Session {
   }
 
   #connect(): void {
-    if (this.#subscriptions.size === 0) this.#phase = { is: 'idle' };
+    if (this.#subscriptions.size === 0) this.#rest();
     else if (this.#pass.isNeeded(this.#now)) {
       this.#phase = { is: 'providing' };
       this.#provide();
     } else this.#connectWithWhatThereIs();
+  }
+
+  /** There is no connection, and none is needed. */
+  #rest(): void {
+    this.#phase = { is: 'idle' };
+    this.#tell(disconnected({ code: 1000, reason: 'nothing is listened to' }, 'retry'));
   }
 
   #provide(): void {
@@ -383,7 +404,7 @@ export class Session {
       slots.ids.push(...this.#subscriptions.keys());
       if (this.#last !== undefined) url += `&since=${encoded(this.#last)}`;
     }
-    const jwtInUrl = credential?.kind === 'jwt' && this.#showsInUrl(credential);
+    const jwtInUrl = transport === 'websocket' && credential?.kind === 'jwt' && this.#jwtInUrl;
     if (jwtInUrl) url += `&jwt=${encoded(credential.token())}`;
     this.#complaint = undefined;
     // A browser's WebSocket sends no header, so it says who it is in a message.
@@ -391,12 +412,14 @@ export class Session {
     this.#shown = shows ? this.#pass.generation : undefined;
     this.#phase = { is: 'connecting', until: this.#now + patience, slots };
     this.#tell({ type: 'connecting', failures: this.#backoff.failures, transport });
-    const session = transport === 'sse' && credential?.kind === 'session' ? credential : undefined;
-    this.#do({ do: 'connect', request: { transport, url, session } });
+    this.#do({
+      do: 'connect',
+      request: { transport, url, credential: transport === 'sse' ? credential : undefined },
+    });
   }
 
   /** Whether this credential is shown by the request, so that a new one needs a new connection. */
-  #showsInUrl(credential: Credential | undefined): boolean {
+  #showsInRequest(credential: Credential | undefined): boolean {
     if (credential === undefined) return true;
     return this.#transport === 'sse' || (this.#jwtInUrl && credential.kind === 'jwt');
   }
@@ -409,18 +432,29 @@ export class Session {
     const live = new Live(transport, this.#now, this.#settings.pingEvery, this.#random);
     for (const [id, { established }] of this.#subscriptions) if (established) live.resuming.add(id);
     this.#tell({ type: 'connected', user, transport });
+    if (transport === 'sse' && user === undefined) this.#notShown();
     if (this.#namesInUrl()) {
       for (const [slot, name] of given) {
         const id = slots.ids[slot];
         if (id !== undefined) live.names.set(name, id);
       }
-      if (slots.asOf !== this.#changes) live.remakeAt = this.#now;
+      if (slots.asOf !== this.#changes) live.remakeAt = this.#mayRemake(0);
     } else for (const id of this.#subscriptions.keys()) live.waiting.add(id);
     // Servers count the messages of a connection.
     this.#pace = new Pace(this.#now);
     this.#phase = { is: 'live', live };
     for (const id of slots.ids) this.#confirm(id, data);
     if (this.#subscriptions.size === 0) this.#linger();
+  }
+
+  /** A browser sends no session with an event stream of another origin: who relies on one is told, once for each. */
+  #notShown(): void {
+    const { credential, generation } = this.#pass;
+    if (credential?.kind !== 'session' || this.#unshown === generation) return;
+    this.#unshown = generation;
+    const why =
+      'server-sent events from another origin take no session, so a guest listens: use setJWT() or setTokenProvider()';
+    this.#trouble(new RealtimeError('unauthenticated', why));
   }
 
   /** The server listens for this subscription, and says what became of the time in between if there was one. */
@@ -476,6 +510,7 @@ export class Session {
     if (asked?.type !== to) return;
     live.asked = undefined;
     if (to === 'authentication') {
+      this.#pass.accepted();
       this.#tell({ type: 'authenticated', user });
       this.#release(live);
     } else if (to === 'subscribe') {
@@ -529,7 +564,7 @@ export class Session {
       this.#remake();
       return;
     }
-    this.#pass.refused(this.#shown);
+    this.#pass.refused(this.#shown, this.#now);
     const why = `the server does not accept the credential; who one was before still holds: ${text} (${code})`;
     this.#trouble(new RealtimeError('unauthenticated', why, { code }));
     this.#release(live);
@@ -586,7 +621,7 @@ export class Session {
     if (advice === 'stop' || (advice === 'reauthenticate' && !this.#pass.canBeBetterThan(this.#shown))) {
       return this.#stop(close);
     }
-    if (advice === 'reauthenticate') this.#pass.refused(this.#shown);
+    if (advice === 'reauthenticate') this.#pass.refused(this.#shown, this.#now);
     this.#pause(close, atLeast);
   }
 
@@ -644,13 +679,14 @@ export class Session {
     const { pingEvery, patience } = this.#settings;
     if (live.isIdle(this.#now)) {
       this.#do({ do: 'disconnect' });
-      this.#phase = { is: 'idle' };
-      this.#tell(disconnected({ code: 1000, reason: 'nothing is listened to' }, 'retry'));
+      this.#rest();
     } else if (live.isSilent(this.#now)) this.#giveUp('the server has gone silent');
     else if (live.asked !== undefined && live.asked.until <= this.#now) {
       this.#giveUp('the server does not answer');
-    } else if (live.remakeAt !== undefined && live.remakeAt <= this.#now) this.#remake();
-    else {
+    } else if (live.remakeAt !== undefined && live.remakeAt <= this.#now) {
+      this.#remadeAt = this.#now;
+      this.#remake();
+    } else {
       // Server-sent events have heartbeats of the server in place of pings.
       const streams = live.transport === 'sse';
       const pings = live.pingIfDue(this.#now, pingEvery, streams ? SILENT_AFTER * pingEvery : patience);
@@ -677,7 +713,7 @@ export class Session {
     if (this.#phase.is !== 'live') return;
     const { live } = this.#phase;
     if (live.asked !== undefined || !this.#hasSomethingToSay(live)) return;
-    if (this.#wantsToAuthenticate(live) && this.#showsInUrl(this.#pass.credential)) return this.#remake();
+    if (this.#wantsToAuthenticate(live) && this.#showsInRequest(this.#pass.credential)) return this.#remake();
     if (!this.#pace.take(this.#now)) return;
     const said = this.#nextMessage(live);
     if (said === undefined) return;

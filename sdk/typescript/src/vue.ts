@@ -54,11 +54,7 @@ export function useSubscription<T = unknown>(
       },
     );
   };
-  const key = () => {
-    const wanted = toValue(channels);
-    return wanted ? JSON.stringify([wanted, toValue(options)?.queries ?? []]) : '';
-  };
-  onMounted(() => watch(key, listen, { immediate: true }));
+  onMounted(() => watch(() => keyOf(channels, options), listen, { immediate: true }));
   onScopeDispose(() => {
     disposed = true;
     current?.stop();
@@ -67,18 +63,27 @@ export function useSubscription<T = unknown>(
   return { ready: readonly(ready), error };
 }
 
-/** The latest events, the newest last; 100 of them if nothing is said. */
+/** The latest events of these channels, the newest last; 100 of them if nothing is said. */
 export function useEvents<T = unknown>(
   realtime: Realtime,
   channels: MaybeRefOrGetter<Channels | null | false>,
   options?: SubscribeOptions & { readonly limit?: number },
 ): Readonly<Ref<readonly RealtimeEvent<T>[]>> {
   const events = shallowRef<readonly RealtimeEvent<T>[]>([]);
-  const limit = options?.limit ?? 100;
+  const limit = Math.max(0, options?.limit ?? 100);
+  watch(
+    () => keyOf(channels, options),
+    () => {
+      events.value = [];
+    },
+  );
   useSubscription<T>(
     realtime,
     channels,
-    (event) => (events.value = [...events.value, event].slice(-limit)),
+    (event) => {
+      const all = [...events.value, event];
+      events.value = all.slice(Math.max(0, all.length - limit));
+    },
     options,
   );
   return events;
@@ -91,4 +96,13 @@ export function useConnection(realtime: Realtime): Readonly<Ref<Connection>> {
   const stops = types.map((type) => realtime.on(type, () => (connection.value = realtime.connection)));
   onScopeDispose(() => stops.forEach((stop) => stop()));
   return connection;
+}
+
+/** The same for the same channels and queries. */
+function keyOf(
+  channels: MaybeRefOrGetter<Channels | null | false>,
+  options: MaybeRefOrGetter<SubscribeOptions | undefined>,
+): string {
+  const wanted = toValue(channels);
+  return wanted ? JSON.stringify([wanted, toValue(options)?.queries ?? []]) : '';
 }

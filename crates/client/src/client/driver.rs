@@ -156,7 +156,13 @@ impl Driver {
                 self.readers.remove(&id);
                 self.session.unsubscribe(id, now());
             }
-            Command::Authenticate(credential) => self.authenticate(credential),
+            Command::Authenticate(credential) => {
+                // An answer to a question of before is not used.
+                if let Some(asked) = self.providing.take() {
+                    asked.abort();
+                }
+                self.authenticate(credential);
+            }
             Command::Hurry => self.session.hurry(now()),
             Command::Watch(watcher) => self.watchers.push(watcher),
             // Looked at before.

@@ -172,3 +172,46 @@ fn a_message_that_proves_nothing_is_told_and_changes_nothing() {
     talk.publish("documents");
     assert_eq!((talk.numbers(id).len(), talk.requests.len()), (1, 1));
 }
+
+#[test]
+fn a_provider_is_asked_again_after_a_refusal_in_a_message_and_not_hammered() {
+    let mut talk = Talk::with(Kind::Forgetful, |settings| settings.provides_credentials = true);
+    talk.subscribe(["documents"]);
+    talk.session.authenticate(jwt("good"), None, talk.now);
+    talk.settle();
+    let refuse = |talk: &mut Talk| {
+        talk.stalled = true;
+        talk.session.authenticate(jwt("bad"), None, talk.now);
+        talk.settle();
+        talk.stalled = false;
+        talk.hear(r#"{"type":"error","data":{"code":401,"message":"Failed to verify JWT."}}"#);
+    };
+    refuse(&mut talk);
+    assert_eq!(talk.provided, 1);
+    talk.seconds(6);
+    assert_eq!(talk.provided, 2);
+    let mut answered = 2;
+    while talk.now - talk.start < Duration::from_secs(3600) {
+        while answered < talk.provided {
+            answered += 1;
+            refuse(&mut talk);
+        }
+        talk.seconds(1);
+    }
+    assert!((20..120).contains(&talk.provided), "asked {} times in an hour", talk.provided);
+    assert_eq!((talk.link, talk.requests.len()), (Link::Up, 1));
+}
+
+#[test]
+fn a_guest_stays_one_although_there_is_a_provider() {
+    let mut talk = Talk::with(Kind::Forgetful, |settings| settings.provides_credentials = true);
+    talk.subscribe(["documents"]);
+    talk.session.authenticate(jwt("good"), MINUTES(15), talk.now);
+    talk.settle();
+    talk.session.authenticate(None, None, talk.now);
+    talk.settle();
+    talk.seconds(3600);
+    talk.cut(1006);
+    talk.seconds(3600);
+    assert_eq!((talk.provided, talk.link, talk.requests.len()), (1, Link::Up, 3));
+}

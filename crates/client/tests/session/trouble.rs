@@ -372,3 +372,17 @@ proptest! {
         prop_assert_eq!(talk.numbers(id.expect("it is one")).len(), 1);
     }
 }
+
+#[test]
+fn a_server_that_asks_to_be_left_alone_for_ever_is_for_an_hour() {
+    let mut talk = Talk::new(Kind::Forgetful);
+    talk.stalled = true;
+    talk.subscribe(["documents"]);
+    talk.link = Link::Down;
+    talk.session.failed("503 Service Unavailable", Some(Duration::from_secs(u64::MAX)), talk.now);
+    talk.settle();
+    talk.seconds(3599);
+    assert_eq!(talk.requests.len(), 1);
+    talk.seconds(60);
+    assert!(talk.requests.len() > 1);
+}

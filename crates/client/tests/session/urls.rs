@@ -76,3 +76,23 @@ fn a_bad_query_is_no_reason_to_speak_another_dialect() {
     talk.subscribe(Interest::new(["documents"]).query(Query::raw("nope")));
     assert_eq!((talk.requests.len(), talk.ended.len()), (1, 1));
 }
+
+#[test]
+fn changes_one_after_another_make_a_connection_a_second() {
+    let mut talk = Talk::new(Kind::UrlOnly);
+    talk.subscribe(["documents"]);
+    let before = talk.requests.len();
+    let mut last = None;
+    for at in 0..100 {
+        if let Some(last) = last {
+            talk.unsubscribe(last);
+        }
+        last = Some(talk.subscribe([format!("files.{at}")]));
+        talk.pass(Duration::from_millis(100));
+    }
+    let made = talk.requests.len() - before;
+    assert!(made <= 11, "{made} connections in ten seconds");
+    talk.seconds(2);
+    talk.publish("files.99");
+    assert_eq!(last.map(|last| talk.numbers(last).len()), Some(1));
+}

@@ -1,6 +1,7 @@
 // A link over server-sent events (WHATWG HTML §9.2), read with `fetch`: it sees status and headers, which EventSource hides.
 
 import { lost } from '../close.js';
+import { encoded } from '../endpoint.js';
 import type { Request } from '../request.js';
 import { EXCERPT, type Heard, type Link, MAX_MESSAGE } from './link.js';
 
@@ -15,7 +16,8 @@ export function openEventStream(request: Request, heard: Heard): Link {
 
 async function read(request: Request, heard: Heard, abort: AbortController): Promise<void> {
   const { signal } = abort;
-  const response = await fetch(request.url, { ...optionsOf(request), signal });
+  const [url, options] = optionsOf(request);
+  const response = await fetch(url, { ...options, signal });
   const type = response.headers.get('content-type') ?? 'an answer without a type';
   if (!response.ok || !type.startsWith('text/event-stream') || !response.body) {
     const body = await response.text();
@@ -56,14 +58,19 @@ async function read(request: Request, heard: Heard, abort: AbortController): Pro
   }
 }
 
-/** Cookies and headers, where they can be sent. */
-function optionsOf({ url, session }: Request): RequestInit {
+/** Cookies and headers, where they can be sent; a JWT is in the URL where they cannot. */
+function optionsOf({ url, credential }: Request): [string, RequestInit] {
   const { location } = globalThis as { location?: { origin: string } };
   const headers: Record<string, string> = { Accept: 'text/event-stream' };
   // From another origin, a browser would ask first whether it may send this; the cookie serves there.
   const mayShow = location === undefined || new URL(url).origin === location.origin;
-  if (session && mayShow) headers['X-Appwrite-Session'] = session.token();
-  return location === undefined ? { headers } : { headers, credentials: 'include', cache: 'no-store' };
+  const jwt = credential?.kind === 'jwt';
+  if (credential && mayShow) headers[jwt ? 'X-Appwrite-JWT' : 'X-Appwrite-Session'] = credential.token();
+  const whole = jwt && !mayShow ? `${url}&jwt=${encoded(credential.token())}` : url;
+  return [
+    whole,
+    location === undefined ? { headers } : { headers, credentials: 'include', cache: 'no-store' },
+  ];
 }
 
 function closeIn(data: string): { code: number; reason: string } {
@@ -103,7 +110,8 @@ export class Lines {
         this.#event = '';
         this.#data = [];
       }
-      const [, field, value] = /^(event|data)(?:: ?(.*))?$/.exec(line) ?? [];
+      // The dot is for every character, U+2028 and U+2029 too.
+      const [, field, value] = /^(event|data)(?:: ?(.*))?$/s.exec(line) ?? [];
       if (field === 'data') this.#data.push(value ?? '');
       else if (field === 'event') this.#event = value ?? '';
     }

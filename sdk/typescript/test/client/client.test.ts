@@ -159,6 +159,19 @@ test('a callback that throws or rejects is told, and the next event comes', asyn
   expect(other).toEqual(['1', '2']);
 });
 
+test('a callback may throw what cannot be made a text, and nothing stands still', async () => {
+  const errors: string[] = [];
+  sdk.realtime.on('error', ({ error }) => errors.push(error.message));
+  const got: string[] = [];
+  const throwing = await listen(() => {
+    throw Object.create(null);
+  });
+  const fine = await listen(({ id }) => got.push(id ?? ''));
+  Wire.last.event('1', {}, throwing.id, fine.id);
+  Wire.last.event('2', {}, fine.id);
+  expect([errors.length, got]).toEqual([1, ['1', '2']]);
+});
+
 test('an error that nobody listens to is written to the console', async () => {
   await listen(() => {});
   Wire.last.say('<html>');
@@ -234,6 +247,10 @@ test('a final refusal rejects what waits, and ends loops with the reason', async
   Wire.last.end(1008, 'go away');
   await both;
   expect(sdk.realtime.subscribe('documents').error).toMatchObject(refused);
+  const told: RealtimeError[] = [];
+  sdk.realtime.on('error', ({ error }) => told.push(error));
+  sdk.realtime.subscribe('documents', () => {});
+  expect(told).toMatchObject([refused]);
   sdk.realtime.hurry();
   sdk.realtime.subscribe('documents');
   await turn();
@@ -321,6 +338,39 @@ test('a provider may throw, give nonsense, or never answer, and is asked again',
   expect(Wire.last.sent).toMatchObject([{ type: 'authentication', data: { session: 'token' } }]);
 });
 
+test('forgetting the user is meant, also before the first connection and while a provider is asked', async () => {
+  let asked = 0;
+  let answer = (_: string) => {};
+  const provider = () => {
+    asked += 1;
+    return new Promise<string>((resolve) => {
+      answer = resolve;
+    });
+  };
+  sdk.setTokenProvider(provider);
+  sdk.forgetUser();
+  sdk.realtime.subscribe('documents');
+  await turn();
+  expect([asked, Wire.all.length]).toEqual([0, 1]);
+  Wire.last.open();
+  sdk.setTokenProvider(provider);
+  await turn();
+  await turn();
+  expect(asked).toBe(1);
+  sdk.forgetUser();
+  answer('a.b.c');
+  await vi.advanceTimersByTimeAsync(100);
+  expect(JSON.stringify(Wire.all.map(({ sent }) => sent))).not.toContain('a.b.c');
+});
+
+test('closing while a provider is asked leaves no timer', async () => {
+  sdk.setTokenProvider(() => new Promise(() => {}));
+  sdk.realtime.subscribe('documents');
+  await turn();
+  sdk.realtime.close();
+  expect(vi.getTimerCount()).toBe(0);
+});
+
 test('a thousand drops leave one socket and one timer', async () => {
   const stop = await listen(() => {});
   for (let drops = 0; drops < 1_000; drops += 1) {
@@ -332,6 +382,23 @@ test('a thousand drops leave one socket and one timer', async () => {
   expect(vi.getTimerCount()).toBe(1);
   expect(Wire.all.filter((wire) => wire.onmessage !== null).length).toBe(1);
   stop();
+});
+
+test('over server-sent events a JWT is in a header, and in the url only where a browser would ask first', async () => {
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', (url: string, { headers }: { headers: Record<string, string> }) => {
+    asked.push(`${url.includes('jwt=a.b.c')} ${headers['X-Appwrite-JWT']}`);
+    return new Promise(() => {});
+  });
+  for (const location of [undefined, { origin: 'https://host' }, { origin: 'https://other' }]) {
+    vi.stubGlobal('location', location);
+    const sdk = client({ transports: ['sse'] }).setJWT('a.b.c');
+    sdk.realtime.subscribe('documents');
+    await turn();
+    sdk.realtime.close();
+  }
+  vi.unstubAllGlobals();
+  expect(asked).toEqual(['false a.b.c', 'false a.b.c', 'true undefined']);
 });
 
 test('a credential and its owner cannot be printed', async () => {

@@ -82,6 +82,46 @@ test('the latest callback is called, other channels make another subscription, a
   expect([text(), got]).toEqual(['not ready', ['second 1']]);
 });
 
+test('other channels have events of their own, and a limit of none keeps none', async () => {
+  let change: (to: string) => void = () => {};
+  const text = await show(() => {
+    const [channel, set] = useState('documents');
+    change = set;
+    const events = useEvents<number>(sdk.realtime, channel);
+    const none = useEvents<number>(sdk.realtime, channel, { limit: 0 });
+    return `${channel}: ${events.map(({ payload }) => payload).join()} and ${none.length}`;
+  });
+  await act(async () => Wire.last.open());
+  const ids = living();
+  await act(async () => Wire.last.confirm());
+  await act(async () => Wire.last.event('1', 1, ...ids));
+  expect(text()).toBe('documents: 1 and 0');
+  await act(async () => change('files'));
+  expect(text()).toBe('files:  and 0');
+  await act(async () => Wire.last.confirm());
+  await act(async () => Wire.last.confirm());
+  await act(async () => change('documents'));
+  expect(text()).toBe('documents:  and 0');
+});
+
+test('how the connection stands is listened to once', async () => {
+  let change: (to: number) => void = () => {};
+  let listened = 0;
+  await show(() => {
+    const [number, set] = useState(0);
+    change = set;
+    const on = sdk.realtime.on.bind(sdk.realtime);
+    sdk.realtime.on = (...what) => {
+      listened += 1;
+      return on(...what);
+    };
+    return `${useConnection(sdk.realtime)} ${number}`;
+  });
+  listened = 0;
+  await act(async () => change(1));
+  expect(listened).toBe(0);
+});
+
 test('an error is shown', async () => {
   const text = await show(() => useSubscription(sdk.realtime, 'documents', () => {}).error?.kind ?? 'none');
   sdk.realtime.on('error', () => {});

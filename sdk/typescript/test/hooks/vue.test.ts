@@ -78,6 +78,25 @@ test('channels may change, and none listens to nothing', async () => {
   expect([text(), got]).toEqual(['not ready', []]);
 });
 
+test('other channels have events of their own, and a limit of none keeps none', async () => {
+  const channel = ref('documents');
+  const text = await show(() => {
+    const events = useEvents<number>(sdk.realtime, channel);
+    const none = useEvents<number>(sdk.realtime, channel, { limit: 0 });
+    return () => `${events.value.map(({ payload }) => payload).join()} and ${none.value.length}`;
+  });
+  Wire.last.open();
+  const ids = Wire.last.sent.flatMap(({ data }) => data.map(({ subscriptionId }) => subscriptionId));
+  Wire.last.confirm();
+  Wire.last.event('1', 1, ...ids);
+  await nextTick();
+  expect(text()).toBe('1 and 0');
+  channel.value = 'files';
+  await nextTick();
+  await nextTick();
+  expect(text()).toBe(' and 0');
+});
+
 test('on a server nothing is subscribed to', async () => {
   sdk = client();
   const Page = defineComponent({

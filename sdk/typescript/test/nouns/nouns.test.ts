@@ -237,3 +237,8 @@ test('an event stream means the same in whatever pieces it comes', () => {
     }),
   );
 });
+
+test('what JavaScript takes for the end of a line is text in an event', () => {
+  const data = '{"title":"one\u2028two\u2029three"}';
+  expect(new Lines().take(`data: ${data}\n\n`)).toEqual([{ event: '', data }]);
+});

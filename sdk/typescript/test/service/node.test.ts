@@ -1,13 +1,19 @@
 // The client in Node.js against the server of this repository.
 
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { createServer as createTlsServer } from 'node:tls';
 
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 
-import { type Appwrite, Channel, Query, type RealtimeEvent, type State } from '../../src/index.js';
+import { Appwrite, Channel, Query, type RealtimeEvent, type State } from '../../src/index.js';
 import { OldServer } from './old-server.js';
 import { Cutter, client, document, Server, until } from './place.js';
+import { EVENT, snippet } from './snippet.js';
 
 let server: Server;
 let sdk: Appwrite;
@@ -99,12 +105,55 @@ test('a token provider is asked first, and again after the server no longer take
   sdk.realtime.subscribe('documents', (event) => got.push(event.payload));
   await until(() => errors.length === 1, 'the refusal');
   expect(errors[0]).toMatchObject({ error: { kind: 'unauthenticated', code: 401 } });
-  sdk.setJWT(server.facts.user.jwt);
   await until(async () => {
     await server.publish(document('x', ['user:alice']));
     return got.length > 0;
   }, 'an event for alice');
-  expect(asked).toBe(1);
+  expect(asked).toBe(2);
+});
+
+test('the lines that an application begins with work over TLS', async () => {
+  const folder = mkdtempSync(`${tmpdir()}/realtime-tls-`);
+  const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];
+  const name = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'];
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1'];
+  execFileSync('openssl', ['req', '-x509', ...kind, ...name, '-keyout', key, '-out', cert], {
+    stdio: 'ignore',
+  });
+  const ca = readFileSync(cert);
+  const { hostname, port: behind } = new URL(server.facts.endpoint);
+  const front = createTlsServer({ key: readFileSync(key), cert: ca }, (socket) => {
+    const inner = connect(Number(behind), hostname);
+    socket.pipe(inner).pipe(socket);
+    for (const end of [socket, inner]) end.on('error', () => {});
+  });
+  rmSync(folder, { recursive: true });
+  await new Promise<void>((resolve) => front.listen(0, 'localhost', resolve));
+  const urls: string[] = [];
+  class Trusting extends WebSocket {
+    constructor(url: string) {
+      super(url, { ca });
+      urls.push(url);
+    }
+  }
+  class Client extends Appwrite {
+    constructor() {
+      super({ WebSocket: Trusting, transports: ['websocket'] });
+      sdk = this;
+    }
+  }
+  const { port } = front.address() as AddressInfo;
+  const lines: string[] = [];
+  const code = snippet(`localhost:${port}`, server.facts.project, true);
+  new Function('Appwrite', 'console', code)(Client, { log: (line: string) => lines.push(line) });
+  await until(async () => {
+    await server.publish(EVENT);
+    return lines.length > 0;
+  }, 'the event');
+  expect(JSON.parse(lines[0] ?? '')).toMatchObject({ event: EVENT.events[0], payload: EVENT.payload });
+  expect(urls[0]).toMatch(/^wss:\/\/localhost:/);
+  sdk.realtime.close();
+  front.close();
 });
 
 test('a refused subscription says why, and others go on', async () => {

@@ -147,6 +147,46 @@ test('a provider that fails while connected costs nothing but a word', () => {
   expect([talk.provided, talk.link, talk.requests.length]).toEqual([3, 'up', 1]);
 });
 
+test('a provider is asked again after a refusal in a message, and not hammered', () => {
+  const talk = new Talk('forgetful', { providesCredentials });
+  talk.subscribe('documents');
+  authenticate(talk, jwt('good'));
+  const refuse = () => {
+    talk.stalled = true;
+    authenticate(talk, jwt('bad'));
+    talk.stalled = false;
+    talk.hear({ type: 'error', data: { code: 401, message: 'Failed to verify JWT.' } });
+  };
+  refuse();
+  expect(talk.provided).toBe(1);
+  talk.seconds(6);
+  expect(talk.provided).toBe(2);
+  for (let answered = 2; talk.now < 3_600_000; talk.seconds(1)) {
+    for (; answered < talk.provided; answered += 1) refuse();
+  }
+  expect(talk.provided).toBeGreaterThan(20);
+  expect(talk.provided).toBeLessThan(120);
+  authenticate(talk, jwt('good'));
+  talk.seconds(3600);
+  refuse();
+  talk.seconds(6);
+  expect([talk.link, talk.requests.length]).toEqual(['up', 1]);
+});
+
+test('a guest stays one although there is a provider, until a credential or a provider is given', () => {
+  const talk = new Talk('forgetful', { providesCredentials });
+  talk.subscribe('documents');
+  authenticate(talk, jwt('good'), minutes(15));
+  authenticate(talk, undefined);
+  talk.seconds(3600);
+  talk.cut(1006);
+  talk.seconds(3600);
+  expect([talk.provided, talk.link, talk.requests.length]).toEqual([1, 'up', 3]);
+  talk.session.providesCredentials(talk.now);
+  talk.settle();
+  expect(talk.provided).toBe(2);
+});
+
 test('a message that proves nothing is told and changes nothing', () => {
   const talk = new Talk('forgetful');
   const id = talk.subscribe('documents');

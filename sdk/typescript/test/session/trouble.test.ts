@@ -37,6 +37,21 @@ test('a server that asks to be left alone is', () => {
   expect(talk.requests.length).toBeGreaterThan(1);
 });
 
+test('a server that asks to be left alone for ever is for an hour', () => {
+  for (const after of [Number.POSITIVE_INFINITY, 1e15]) {
+    const talk = new Talk('forgetful');
+    talk.stalled = true;
+    talk.subscribe('documents');
+    talk.link = 'down';
+    talk.session.failed('503 Service Unavailable', after, talk.now);
+    talk.settle();
+    talk.seconds(3599);
+    expect(talk.requests.length).toBe(1);
+    talk.seconds(60);
+    expect(talk.requests.length).toBeGreaterThan(1);
+  }
+});
+
 test('a server that connects and closes at once is not hammered', () => {
   const talk = new Talk('forgetful');
   talk.subscribe('documents');
@@ -249,11 +264,59 @@ test('server-sent events are told of changes and of another user by a new connec
   expect([talk.numbers(first), talk.numbers(other), talk.requests.length]).toEqual([[1], [2], 2]);
   talk.session.authenticate(Credential.jwt('a.b.c'), undefined, talk.now);
   talk.settle();
-  expect(talk.url()).toContain('&jwt=a.b.c');
+  expect(talk.requests.at(-1)?.request.credential?.token()).toBe('a.b.c');
+  expect(talk.url()).not.toContain('a.b.c');
   talk.session.authenticate(Credential.session('secret'), undefined, talk.now);
   talk.settle();
-  expect(talk.requests.at(-1)?.request.session?.token()).toBe('secret');
+  expect(talk.requests.at(-1)?.request.credential?.token()).toBe('secret');
   expect(talk.url()).not.toContain('secret');
+});
+
+test('a session that server-sent events could not show is told of, once', () => {
+  const talk = new Talk('resuming', { transports: ['sse'] });
+  talk.session.authenticate(Credential.session('secret'), undefined, talk.now);
+  talk.subscribe('documents');
+  talk.subscribe('files');
+  talk.seconds(2);
+  expect(talk.requests.length).toBe(2);
+  expect(talk.told('error')).toMatchObject([{ error: { kind: 'unauthenticated' } }]);
+  talk.server.user = { $id: 'alice' };
+  talk.session.authenticate(Credential.session('other'), undefined, talk.now);
+  talk.seconds(2);
+  expect(talk.told('error').length).toBe(1);
+});
+
+test('what passed while nobody listened is not sent to who listens next', () => {
+  const talk = new Talk('resuming', { transports: ['sse'] });
+  const first = talk.subscribe('documents');
+  talk.publish('documents');
+  talk.unsubscribe(first);
+  talk.seconds(10);
+  talk.server.publish('documents');
+  const next = talk.subscribe('documents');
+  talk.publish('documents');
+  expect(talk.numbers(next)).toEqual([3]);
+});
+
+test('who stops listening during an outage is told that there is no connection any more', () => {
+  for (const providesCredentials of [false, true]) {
+    const talk = new Talk('forgetful', { providesCredentials });
+    if (providesCredentials) talk.session.authenticate(Credential.jwt('a'), undefined, talk.now);
+    const id = talk.subscribe('documents');
+    talk.cut(providesCredentials ? 3000 : 1006);
+    if (providesCredentials) talk.seconds(1);
+    talk.unsubscribe(id);
+    expect(talk.told('disconnected').at(-1)).toMatchObject({ code: 1000, againIn: undefined });
+  }
+  const talk = new Talk('urlMostly');
+  talk.stalled = true;
+  const id = talk.subscribe('documents');
+  talk.link = 'up';
+  talk.session.opened(talk.now);
+  talk.hear({ type: 'connected', data: {} });
+  talk.unsubscribe(id);
+  talk.hear({ type: 'error', data: { code: 1003, message: 'Message type is not valid.' } });
+  expect([talk.link, talk.states.at(-1)?.type]).toEqual(['down', 'disconnected']);
 });
 
 test('a WebSocket that has worked is not given up for another way', () => {

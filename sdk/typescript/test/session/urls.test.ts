@@ -51,6 +51,27 @@ test('changes close together share a new connection', () => {
   expect(talk.events.length).toBe(2);
 });
 
+test('changes one after another make a connection a second', () => {
+  for (const [kind, adjust] of [
+    ['urlOnly', {}],
+    ['resuming', { transports: ['sse'] }],
+  ] as const) {
+    const talk = new Talk(kind, adjust);
+    talk.subscribe('documents');
+    const before = talk.requests.length;
+    let last = '';
+    for (let at = 0; at < 100; at += 1) {
+      if (last) talk.unsubscribe(last);
+      last = talk.subscribe(`files.${at}`);
+      talk.pass(100);
+    }
+    expect(talk.requests.length - before).toBeLessThanOrEqual(11);
+    talk.seconds(2);
+    talk.publish('files.99');
+    expect(talk.numbers(last).length).toBe(1);
+  }
+});
+
 test('what changes during a handshake is in the next url', () => {
   const talk = new Talk('urlOnly', { inUrl: true });
   talk.stalled = true;
