@@ -69,16 +69,33 @@ impl Caller {
                 self.heard.drain(..at + wanted.len());
                 return true;
             }
-            let mut part = [0; 8_192];
-            match self.socket.read(&mut part) {
-                Ok(0) => return false,
-                Ok(length) => self.heard.extend(&part[..length]),
-                Err(error) => {
-                    assert_ne!(error.kind(), ErrorKind::WouldBlock, "nothing came for too long");
-                    return false;
-                }
+            if !self.hear_more() {
+                return false;
             }
         }
+    }
+
+    /// `false` if the link has ended. Pings are answered as any WebSocket client does; who never answers is taken to have
+    /// got what was written to its link.
+    fn hear_more(&mut self) -> bool {
+        let mut part = [0; 8_192];
+        match self.socket.read(&mut part) {
+            Ok(0) => return false,
+            Ok(length) => self.heard.extend(&part[..length]),
+            Err(error) => {
+                assert_ne!(error.kind(), ErrorKind::WouldBlock, "nothing came for too long");
+                return false;
+            }
+        }
+        // A Ping of four bytes (RFC 6455, section 5.5.2); messages are ASCII, and never as long as this would be for a length.
+        while let Some(at) = find(&self.heard, &[0x89, 4]).filter(|at| at + 6 <= self.heard.len()) {
+            let ping: Vec<u8> = self.heard.drain(at..at + 6).collect();
+            let pong = [&[0x8a, 0x84, 0, 0, 0, 0], &ping[2..]].concat();
+            if self.socket.write_all(&pong).is_err() {
+                return false;
+            }
+        }
+        true
     }
 
     /// Everything up to this event: each in its order, or once more.
@@ -86,9 +103,7 @@ impl Caller {
         while self.next <= last {
             assert!(self.hear_until(br#""$id":"storm "#), "it was cut off before event {}", self.next);
             while find(&self.heard, b"\"").is_none() {
-                let mut part = [0; 8_192];
-                let length = self.socket.read(&mut part).unwrap();
-                self.heard.extend(&part[..length]);
+                assert!(self.hear_more(), "it was cut off before event {}", self.next);
             }
             let end = find(&self.heard, b"\"").unwrap();
             let number: usize = std::str::from_utf8(&self.heard[..end]).unwrap().parse().unwrap();
