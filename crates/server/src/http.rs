@@ -42,8 +42,6 @@ const OPENAPI: &str = "/v1/realtime/openapi.json";
 
 /// After how many seconds a client that was turned away is to try again.
 const RETRY_WHEN_FULL: u32 = 5;
-/// What a client is told that there is no memory for.
-pub(crate) const NO_ROOM: &str = "This server has no memory for more clients at the moment.";
 
 /// Everything that answers HTTP on a node, shared by its shards.
 #[derive(Debug)]
@@ -100,7 +98,7 @@ async fn answer(
     if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
         if site.pressure.is_full() {
             return transport.turn_away(&request, &site.transports, RETRY_WHEN_FULL).unwrap_or_else(|| {
-                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "No room", NO_ROOM);
+                let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "No room", transport::NO_ROOM);
                 problem.retry_after(RETRY_WHEN_FULL).into_response()
             });
         }

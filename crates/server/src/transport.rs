@@ -19,6 +19,9 @@ use crate::shard::Shard;
 /// The body of a response. It stays on its shard's thread.
 pub type Body = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = Infallible>>>;
 
+/// What a client is told that there is no memory for.
+pub(crate) const NO_ROOM: &str = "This server has no memory for more clients at the moment.";
+
 /// A way in that begins as an HTTP request.
 ///
 /// `accept` answers at once: who the client is gets found out after the response has begun, and refusals are told in

@@ -23,8 +23,7 @@ use realtime_protocol::appwrite::hello;
 use realtime_protocol::codec::Message;
 use serde_json::json;
 
-use super::{Body, Entrance, HttpTransport, Settings};
-use crate::http::NO_ROOM;
+use super::{Body, Entrance, HttpTransport, NO_ROOM, Settings};
 use crate::peer::{Next, Peer};
 
 /// The media type of an event stream.
