@@ -182,7 +182,14 @@ fn more_than_may_wait_is_dropped_and_clients_are_told() {
     let publish = b"for i = 1, ARGV[2] do redis.call('PUBLISH', 'realtime', ARGV[1]) end";
     world.redis.command(&[b"EVAL", publish, b"0", envelope("burst").as_bytes(), count.as_bytes()]);
     world.node.wait_for_log("events from Redis came faster than this server takes them");
-    let got = world.recover(SOON);
+    let mut got = vec![world.next()];
+    while got.last().is_none_or(|last| last != "after") {
+        // What comes with the end of the burst may be dropped too, and then there is a gap after it.
+        if got.last().is_some_and(|last| last == "gap") {
+            world.redis.publish(&envelope("after"));
+        }
+        got.push(world.next());
+    }
     let came = got.iter().filter(|id| *id == "burst").count();
     println!("{came} of {BURST} came");
     assert!(came < BURST && got.contains(&"gap".to_owned()), "{came} came");
