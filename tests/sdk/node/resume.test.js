@@ -8,6 +8,7 @@ import { test } from 'node:test';
 
 import { Cutter } from '../support/cutter.js';
 import { document } from '../support/event.js';
+import { CUTS, publishAndCut } from '../support/rough-link.js';
 import { Server } from '../support/server.js';
 import { Tab } from '../support/tab.js';
 import { until } from '../support/until.js';
