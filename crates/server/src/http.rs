@@ -9,7 +9,7 @@ pub mod openapi;
 pub mod problem;
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::debug;
 
 use self::dev::Dev;
@@ -70,31 +70,35 @@ pub(crate) async fn serve(client: Client, shard: Shard, site: Arc<Site>) {
     let Ok(stream) = TcpStream::from_std(client.stream) else { return };
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(site.head_timeout).max_buf_size(site.max_head);
+    let hang_up = Rc::new(Notify::new());
     let service = service_fn(|request| {
-        let (shard, site) = (shard.clone(), Arc::clone(&site));
-        async move { Ok::<_, Infallible>(answer(request, address.ip().to_canonical(), shard, site).await) }
+        let (site, transports) = (Arc::clone(&site), Arc::clone(&site.transports));
+        let (shard, address) = (shard.clone(), address.ip().to_canonical());
+        let entrance = Entrance { shard, address, settings: transports, hang_up: Rc::clone(&hang_up) };
+        async move { Ok::<_, Infallible>(answer(request, entrance, site).await) }
     });
     let connection = server.serve_connection(TokioIo::new(stream), service).with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let mut stopping = site.stopping.clone();
-    let ended = tokio::select! {
-        ended = &mut connection => ended,
-        _ = stopping.wait_for(|stopping| *stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let served = async {
+        tokio::select! {
+            ended = &mut connection => ended,
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
+    };
+    let ended = tokio::select! {
+        ended = served => ended,
+        () = hang_up.notified() => return debug!(%address, "the client reads nothing; its link is ended"),
     };
     if let Err(error) = ended {
         debug!(%address, %error, "an HTTP connection ended early");
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    address: IpAddr,
-    shard: Shard,
-    site: Arc<Site>,
-) -> Response<Body> {
+async fn answer(request: Request<Incoming>, entrance: Entrance, site: Arc<Site>) -> Response<Body> {
     if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
         if site.pressure.is_full() {
             return transport.turn_away(&request, &site.transports, RETRY_WHEN_FULL).unwrap_or_else(|| {
@@ -103,12 +107,11 @@ async fn answer(
             });
         }
         // On any path, as Appwrite's server does: some proxies rewrite it.
-        return transport
-            .accept(request, Entrance { shard, address, settings: Arc::clone(&site.transports) });
+        return transport.accept(request, entrance);
     }
     let path = request.uri().path();
     let result = match (request.method(), path) {
-        (&Method::POST, EVENTS) => site.ingest.publish(request, address).await,
+        (&Method::POST, EVENTS) => site.ingest.publish(request, entrance.address).await,
         (_, EVENTS) => Err(Problem::method_not_allowed("POST")),
         (&Method::GET, OPENAPI) => Ok(openapi::document()),
         (&Method::GET, path) if Health::answers(path) => Ok(site.health.answer(path)),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -53,6 +53,22 @@ pub enum Next {
         /// For a developer to read.
         reason: Cow<'static, str>,
     },
+}
+
+/// Tells of a peer's end while the peer itself waits for a client that takes nothing.
+#[derive(Debug)]
+pub struct Watch {
+    shard: Shard,
+    id: ConnectionId,
+    /// Lives as long as the peer.
+    woken: Weak<Notify>,
+}
+
+impl Watch {
+    /// Whether the engine has ended the connection; `None` once the peer is gone.
+    pub fn is_closing(&self) -> Option<bool> {
+        (self.woken.strong_count() > 0).then(|| self.shard.step(|engine| engine.is_closing(self.id)))
+    }
 }
 
 impl Peer {
@@ -154,6 +170,16 @@ impl Peer {
                 Link::Open { woken, .. } => woken.notified().await,
                 Link::Refused(_) => std::future::pending().await,
             }
+        }
+    }
+
+    /// For who has to know of the end without taking what is to be sent; `None` if the request was refused.
+    pub fn watch(&self) -> Option<Watch> {
+        match &self.link {
+            Link::Open { id, woken, .. } => {
+                Some(Watch { shard: self.shard.clone(), id: *id, woken: Rc::downgrade(woken) })
+            }
+            Link::Refused(_) => None,
         }
     }
 

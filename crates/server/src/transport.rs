@@ -7,12 +7,14 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use hyper::body::Incoming;
 use realtime_protocol::codec::Codec;
+use tokio::sync::Notify;
 
 use crate::shard::Shard;
 
@@ -60,6 +62,8 @@ pub struct Entrance {
     pub address: IpAddr,
     /// What all transports of the node have in common.
     pub settings: Arc<Settings>,
+    /// Notified to end the link at once, for a client that takes nothing any more.
+    pub hang_up: Rc<Notify>,
 }
 
 /// What all transports of a node have in common.

@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::rc::Rc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -22,9 +24,10 @@ use realtime_core::refusal::{Close, Refusal, RefusalKind};
 use realtime_protocol::appwrite::hello;
 use realtime_protocol::codec::Message;
 use serde_json::json;
+use tokio::sync::Notify;
 
 use super::{Body, Entrance, HttpTransport, NO_ROOM, Settings};
-use crate::peer::{Next, Peer};
+use crate::peer::{Next, Peer, Watch};
 
 /// The media type of an event stream.
 const EVENT_STREAM: &str = "text/event-stream";
@@ -35,6 +38,8 @@ const SHOWN_BY_BROWSERS: &str = "X-Appwrite-Project, X-Appwrite-Session, X-Appwr
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// A comment line, which clients ignore and proxies count as life.
 const HEARTBEAT: &[u8] = b":\n\n";
+/// How long a client may take to read the last words, at least.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// The transport.
 #[derive(Debug)]
@@ -57,6 +62,9 @@ impl HttpTransport for Sse {
         let (parts, _) = request.into_parts();
         let hello = hello::read(&parts, entrance.address, &entrance.settings.trusted_headers);
         let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), self.name());
+        if let Some(watch) = peer.watch() {
+            tokio::task::spawn_local(end_when_stalled(watch, entrance.hang_up));
+        }
         let stream = stream::unfold(Stream { peer, ready: VecDeque::new(), over: false }, Stream::next);
         let body: Body = Box::pin(StreamBody::new(stream));
         respond(body, parts.headers.get(ORIGIN))
@@ -138,6 +146,20 @@ impl Stream {
                 }
             }
         }
+    }
+}
+
+/// Ends the link of a client that is to go and does not read: the connection asks for nothing while it cannot write, so
+/// the stream cannot end by itself.
+async fn end_when_stalled(watch: Watch, hang_up: Rc<Notify>) {
+    let mut was_closing = false;
+    while let Some(is_closing) = watch.is_closing() {
+        if is_closing && was_closing {
+            hang_up.notify_one();
+            return;
+        }
+        was_closing = is_closing;
+        tokio::time::sleep(GRACE).await;
     }
 }
 

@@ -122,3 +122,25 @@ fn a_client_that_does_not_read_is_closed_before_memory_runs_out_and_others_are_n
     world.must_publish(&json!([event("any", "after"), event("any", "fence")]));
     assert_eq!(quick.ids_until("fence"), ["after"]);
 }
+
+#[test]
+fn a_stream_that_nobody_reads_keeps_no_socket_once_it_is_ended() {
+    let world = World::new(&["--limits-outbox-bytes", "100000"]);
+    let sockets = world.node.open_sockets();
+    let mut stalled = TcpStream::connect(world.node.address()).unwrap();
+    stalled
+        .write_all(
+            b"GET /v1/realtime?project=shop&channels[]=documents HTTP/1.1\r\nHost: localhost\r\n\
+              Accept: text/event-stream\r\n\r\n",
+        )
+        .unwrap();
+    wait_until("it is let in", || world.node.log().contains("connection opened"));
+    assert!(world.node.open_sockets() > sockets);
+    // More than two kernels keep for a client that does not read.
+    let filler = "x".repeat(100_000);
+    for number in 0..200 {
+        world.must_publish(&event("any", &format!("{number} {filler}")));
+    }
+    wait_until("its link is ended", || world.node.open_sockets() == sockets);
+    drop(stalled);
+}
