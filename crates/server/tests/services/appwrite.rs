@@ -107,6 +107,18 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let redis = Redis::start(&[]);
         let fixtures = Fixtures::read();
+        let node = Self::node(installation, &fixtures, &redis, folder.path(), more);
+        Self { fixtures, redis, node, _folder: folder }
+    }
+
+    /// A server in the environment that Appwrite gives to its own.
+    fn node(
+        installation: &Installation<'_>,
+        fixtures: &Fixtures,
+        redis: &Redis,
+        folder: &Path,
+        more: &[(&str, &str)],
+    ) -> Node {
         let (port, redis_port) = (installation.port.to_string(), redis.port());
         let environment = [
             ("_APP_ENV", "development"),
@@ -121,8 +133,7 @@ impl World {
             ("_APP_REDIS_PORT", &redis_port),
             ("_APP_REDIS_PASS", ""),
         ];
-        let node = Node::start(folder.path(), &[], &[&environment[..], more].concat());
-        Self { fixtures, redis, node, _folder: folder }
+        Node::start(folder, &[], &[&environment[..], more].concat())
     }
 
     /// Connects to a project; the first message is for the test to read.
@@ -438,10 +449,20 @@ impl Live {
     pub(crate) fn new(more: &[(&str, &str)]) -> Self {
         let server = MariadbServer::start();
         server.load("appwrite", &dump("appwrite-1.9.6.mariadb.sql"));
-        let installation =
-            Installation { adapter: "mariadb", port: server.port(), schema: "appwrite", user: "root" };
-        let world = World::new(&installation, more);
+        let world = World::new(&Self::installation(&server), more);
         Self { server, world }
+    }
+
+    fn installation(server: &MariadbServer) -> Installation<'static> {
+        Installation { adapter: "mariadb", port: server.port(), schema: "appwrite", user: "root" }
+    }
+
+    /// One more server beside the same installation, with a folder of its own.
+    pub(crate) fn another_node(&self, folder: &Path, more: &[(&str, &str)]) -> Node {
+        let World { fixtures, redis, .. } = &self.world;
+        let node = World::node(&Self::installation(&self.server), fixtures, redis, folder, more);
+        node.wait_for_readiness(200);
+        node
     }
 
     /// A client of alpha who listens to everything that the test publishes.

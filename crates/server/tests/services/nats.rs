@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nkeys::KeyPair;
 use serde_json::{Value, json};
 
 use crate::faults::{SOON, must_not_spin};
@@ -193,6 +196,87 @@ fn tls_is_spoken_with_a_nats_whose_certificate_is_trusted() {
     let distrusting = world.node(&["--nats-url", &url, "--nats-token", "t0ken"]);
     distrusting.wait_for_log("nats.certificates");
     distrusting.wait_for_readiness(503);
+}
+
+/// What one key says of another, signed as NATS has it.
+fn claim(of: &KeyPair, by: &KeyPair, facts: &Value) -> String {
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let head = part(&json!({ "typ": "JWT", "alg": "ed25519-nkey" }));
+    let sub = of.public_key();
+    let claims =
+        json!({ "jti": sub, "iat": 1_700_000_000, "iss": by.public_key(), "sub": sub, "nats": facts });
+    let text = format!("{head}.{}", part(&claims));
+    let signature = URL_SAFE_NO_PAD.encode(by.sign(text.as_bytes()).unwrap());
+    format!("{text}.{signature}")
+}
+
+#[test]
+fn a_server_shows_who_it_is_by_its_nkey() {
+    let folder = tempfile::tempdir().unwrap();
+    let (key, other) = (KeyPair::new_user(), KeyPair::new_user());
+    let file = folder.path().join("nats.conf");
+    let settings = format!("authorization: {{ users: [ {{ nkey: {} }} ] }}", key.public_key());
+    std::fs::write(&file, settings).unwrap();
+    let world = World::new(&["-c", file.to_str().unwrap()]);
+    let node = world.ready(&["--nats-nkey", &key.seed().unwrap()]);
+    world.publish(&node, "a");
+    let stranger = world.node(&["--nats-nkey", &other.seed().unwrap()]);
+    stranger.wait_for_log("nats.nkey");
+    stranger.wait_for_readiness(503);
+    assert!(!stranger.log().contains(&other.seed().unwrap()), "{}", stranger.log());
+}
+
+#[test]
+fn a_server_shows_who_it_is_by_a_file_of_credentials() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (operator, account, user) = (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_user());
+    let all = json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1
+    });
+    let of_operator = claim(&operator, &operator, &json!({ "type": "operator", "version": 2 }));
+    let facts = json!({ "type": "account", "version": 2, "limits": all });
+    let of_account = claim(&account, &operator, &facts);
+    let settings = format!(
+        "operator: {of_operator}\nresolver: MEMORY\nresolver_preload: {{ {}: {of_account} }}",
+        account.public_key()
+    );
+    std::fs::write(at("nats.conf"), settings).unwrap();
+    let facts = json!({ "type": "user", "version": 2, "subs": -1, "data": -1, "payload": -1 });
+    let block =
+        |what: &str, text: &str| format!("-----BEGIN {what}-----\n{text}\n------END {what}------\n\n");
+    let credentials = |by: &KeyPair| {
+        block("NATS USER JWT", &claim(&user, by, &facts)) + &block("USER NKEY SEED", &user.seed().unwrap())
+    };
+    std::fs::write(at("good.creds"), credentials(&account)).unwrap();
+    std::fs::write(at("forged.creds"), credentials(&KeyPair::new_account())).unwrap();
+    let world = World::new(&["-c", &at("nats.conf")]);
+    let node = world.ready(&["--nats-credentials", &at("good.creds")]);
+    world.publish(&node, "a");
+    let stranger = world.node(&["--nats-credentials", &at("forged.creds")]);
+    stranger.wait_for_log("nats.credentials");
+    stranger.wait_for_readiness(503);
+    assert!(!stranger.log().contains(&user.seed().unwrap()), "{}", stranger.log());
+}
+
+#[test]
+fn a_server_of_a_nats_cluster_that_was_killed_is_left_for_the_other_and_clients_are_told() {
+    let mut cluster = Nats::cluster();
+    let addresses = cluster.each_ref().map(Nats::address);
+    let world = World::new(&[]);
+    let node = world.ready(&["--nats-url", &addresses.join(",")]);
+    let mut client = listen(&node);
+    let place = node.wait_for_log("receiving events from NATS")["place"].clone();
+    let used = addresses.iter().position(|address| place == address.as_str()).unwrap();
+    cluster[used].kill();
+    node.wait_for_log("those published meanwhile are lost");
+    cluster[1 - used].publish("realtime", envelope("after").as_bytes());
+    assert_eq!([next(&mut client), next(&mut client)], ["gap", "after"]);
+    // It goes from the one to the other.
+    cluster[used].restart();
+    cluster[used].wait_for(&cluster[1 - used]);
+    cluster[used].publish("realtime", envelope("from the other").as_bytes());
+    assert_eq!(next(&mut client), "from the other");
 }
 
 #[test]

@@ -26,6 +26,28 @@ impl Nats {
         Self { child, folder, port, arguments }
     }
 
+    /// Two that are one cluster.
+    pub(crate) fn cluster() -> [Self; 2] {
+        let routes = [free_port(), free_port()].map(|port| format!("nats://127.0.0.1:{port}"));
+        let member = |own: usize| {
+            Self::start(&["--cluster_name", "both", "--cluster", &routes[own], "--routes", &routes[1 - own]])
+        };
+        let cluster = [member(0), member(1)];
+        cluster[0].wait_for(&cluster[1]);
+        cluster[1].wait_for(&cluster[0]);
+        cluster
+    }
+
+    /// Waits until it knows another one of its cluster, of which it tells clients.
+    pub(crate) fn wait_for(&self, other: &Self) {
+        let deadline = Instant::now() + PATIENCE;
+        let knows = |greeting: String| greeting.contains(&format!("\"{}\"", other.address()));
+        while !greeting(self.port).is_some_and(knows) {
+            assert!(Instant::now() < deadline, "the servers do not find each other");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// Host and port.
     pub(crate) fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -83,7 +105,7 @@ fn run(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Child {
         .spawn()
         .expect("nats-server is installed: `cargo xtask test` installs what the tests need");
     let deadline = Instant::now() + PATIENCE;
-    while !greets(port) {
+    while greeting(port).is_none() {
         let ended = child.try_wait().expect("a child");
         assert!(ended.is_none() && Instant::now() < deadline, "nats-server does not answer: {ended:?}");
         std::thread::sleep(Duration::from_millis(5));
@@ -92,8 +114,9 @@ fn run(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Child {
 }
 
 /// It says who it is before anything else.
-fn greets(port: u16) -> bool {
-    let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else { return false };
+fn greeting(port: u16) -> Option<String> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line).is_ok_and(|_| line.starts_with("INFO"))
+    BufReader::new(stream).read_line(&mut line).ok()?;
+    Some(line).filter(|line| line.starts_with("INFO"))
 }

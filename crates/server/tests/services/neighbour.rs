@@ -78,7 +78,7 @@ async fn listen(address: String, bytes: usize, seen: Arc<Seen>) {
 }
 
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|part| part == wanted)
+    memchr::memmem::find(text, wanted)
 }
 
 fn envelope(number: u64, filler: &str) -> String {

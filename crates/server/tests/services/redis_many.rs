@@ -77,20 +77,21 @@ fn next(client: &mut Client) -> String {
     }
 }
 
-fn with_sentinels(sentinels: &Sentinels) -> World {
+fn with_sentinels(sentinels: &Sentinels, more: &[(&str, &str)]) -> World {
     let addresses = sentinels.addresses();
-    World::new(&[
-        ("REALTIME_REDIS_SENTINELS", &addresses),
+    let environment = [
+        ("REALTIME_REDIS_SENTINELS", addresses.as_str()),
         ("REALTIME_REDIS_SENTINEL_MASTER", "events"),
         ("REALTIME_REDIS_SENTINEL_PASSWORD", "s3ntinel"),
         ("_APP_REDIS_PASS", "p4ss"),
-    ])
+    ];
+    World::new(&[&environment[..], more].concat())
 }
 
 #[test]
 fn a_master_that_was_killed_is_followed_by_its_replica_and_clients_are_told() {
     let mut sentinels = Sentinels::start("p4ss", "s3ntinel");
-    let world = with_sentinels(&sentinels);
+    let world = with_sentinels(&sentinels, &[]);
     let mut client = listen(&world.node);
     world.publish("before");
     assert_eq!(next(&mut client), "before");
@@ -114,7 +115,7 @@ fn a_master_that_was_killed_is_followed_by_its_replica_and_clients_are_told() {
 #[test]
 fn a_master_that_hangs_is_left_for_the_one_that_the_sentinels_name() {
     let sentinels = Sentinels::start("p4ss", "s3ntinel");
-    let world = with_sentinels(&sentinels);
+    let world = with_sentinels(&sentinels, &[]);
     let mut client = listen(&world.node);
     sentinels.servers[0].pause();
     world.node.wait_for_log("from another server; those published meanwhile are lost");
@@ -126,7 +127,7 @@ fn a_master_that_hangs_is_left_for_the_one_that_the_sentinels_name() {
 #[test]
 fn a_master_that_lives_on_where_the_sentinels_do_not_see_it_is_left_for_the_new_one() {
     let sentinels = Sentinels::start("p4ss", "s3ntinel");
-    let world = with_sentinels(&sentinels);
+    let world = with_sentinels(&sentinels, &[]);
     let mut client = listen(&world.node);
     // The sentinels are let in no more; the subscription is in already, and nobody closes it.
     let old = &sentinels.servers[0];
@@ -239,6 +240,62 @@ fn the_server_of_a_cluster_that_has_the_channel_goes_and_comes_back_and_clients_
 #[test]
 fn the_same_holds_for_sharded_pub_sub() {
     the_owner_goes_and_comes_back(&[("REALTIME_REDIS_SHARDED", "true")]);
+}
+
+#[test]
+fn the_replica_of_a_server_of_a_cluster_that_was_killed_is_followed_and_clients_are_told() {
+    for sharded in ["false", "true"] {
+        let mut cluster = Cluster::start_with_replicas();
+        let addresses = cluster.addresses();
+        let world = World::new(&[
+            ("REALTIME_REDIS_CLUSTER", addresses.as_str()),
+            ("REALTIME_REDIS_SHARDED", sharded),
+        ]);
+        let mut client = listen(&world.node);
+        world.publish("before");
+        assert_eq!(next(&mut client), "before");
+        let owner = cluster.owner("realtime");
+        cluster.servers[owner].kill();
+        world.node.wait_for_log("from another server; those published meanwhile are lost");
+        world.node.wait_for_readiness(200);
+        world.publish("after");
+        assert_eq!([next(&mut client), next(&mut client)], ["gap", "after"]);
+        let words: [&[u8]; 3] = [b"SPUBLISH", b"realtime", &envelope("of the replica").into_bytes()];
+        let words = if sharded == "true" { words } else { [b"PUBLISH", words[1], words[2]] };
+        cluster.replicas[owner].command(&words);
+        assert_eq!(next(&mut client), "of the replica");
+    }
+}
+
+/// The replica may lack what the master had promised to keep, so nobody vouches across it, and all are told.
+#[test]
+fn a_failover_is_a_gap_where_events_are_kept_too() {
+    let mut sentinels = Sentinels::start("p4ss", "s3ntinel");
+    let world = with_sentinels(&sentinels, &[("REALTIME_REDIS_DURABLE", "stream")]);
+    let subscribe = |node: &Node| {
+        let mut client = node.connect("project=shop", &[]);
+        client.expect("connected");
+        let item = json!([{ "subscriptionId": "the-same", "channels": ["documents"] }]);
+        client.say(&json!({ "type": "subscribe", "data": item }));
+        let response = client.expect("response");
+        (client, response["data"]["subscriptions"][0]["recovered"].clone())
+    };
+    let mut there = listen(&world.node);
+    let (mut client, _) = subscribe(&world.node);
+    world.publish("before");
+    assert_eq!([next(&mut there), next(&mut client)], ["before", "before"]);
+    drop(client);
+    sentinels.servers[0].kill();
+    world.node.wait_for_readiness(503);
+    world.node.wait_for_readiness(200);
+    world.publish("after");
+    assert_eq!([next(&mut there), next(&mut there)], ["gap", "after"]);
+    let (mut client, recovered) = subscribe(&world.node);
+    assert_eq!(recovered, false);
+    world.publish("in the end");
+    for client in [&mut there, &mut client] {
+        assert_eq!(next(client), "in the end");
+    }
 }
 
 #[test]

@@ -42,6 +42,12 @@ impl Redis {
         &self.arguments[place.expect("it is in a cluster") + 1]
     }
 
+    /// Makes it known to another server of its cluster.
+    fn meet(&self, other: &Self) {
+        let (port, bus_port) = (other.port(), other.cluster_port());
+        self.command(&[b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes(), bus_port.as_bytes()]);
+    }
+
     /// Lets it hang.
     pub(crate) fn pause(&self) {
         signal(&self.child, "STOP");
@@ -157,37 +163,60 @@ impl Sentinels {
     }
 }
 
-/// Servers that share the slots, without replicas.
+/// Servers that share the slots.
 pub(crate) struct Cluster {
+    /// The masters at the beginning.
     pub(crate) servers: Vec<Redis>,
+    /// One of each, or none.
+    pub(crate) replicas: Vec<Redis>,
 }
 
 impl Cluster {
     /// Three of them, which have a third of the slots each.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port"];
-        // The usual one is 10,000 above the server's, where anybody may be.
-        let server = |_| Redis::start(&[&cluster[..], &[&free_port().to_string()], arguments].concat());
-        let servers: Vec<Redis> = (0..3).map(server).collect();
+        let servers: Vec<Redis> = (0..3).map(|_| Self::server(arguments)).collect();
         for (server, (first, last)) in servers.iter().zip([(0, 5_460), (5_461, 10_922), (10_923, 16_383)]) {
             let (first, last): (String, String) = (first.to_string(), last.to_string());
             server.command(&[b"CLUSTER", b"ADDSLOTSRANGE", first.as_bytes(), last.as_bytes()]);
-            let port = servers[0].port();
-            let bus_port = servers[0].cluster_port();
-            let words: [&[u8]; 5] = [b"CLUSTER", b"MEET", b"127.0.0.1", port.as_bytes(), bus_port.as_bytes()];
-            server.command(&words);
+            server.meet(&servers[0]);
         }
-        let cluster = Self { servers };
+        let cluster = Self { servers, replicas: Vec::new() };
         cluster.wait_until_whole();
         cluster
     }
 
+    /// The same, and a replica of each.
+    pub(crate) fn start_with_replicas() -> Self {
+        let mut cluster = Self::start(&[]);
+        cluster.replicas = (0..3).map(|_| Self::server(&[])).collect();
+        cluster.replicas.iter().for_each(|replica| replica.meet(&cluster.servers[0]));
+        cluster.wait_until_whole();
+        for (replica, master) in cluster.replicas.iter().zip(&cluster.servers) {
+            let id = master.command(&[b"CLUSTER", b"MYID"]);
+            let id = id.lines().nth(1).expect("it has one");
+            wait(|| replica.command(&[b"CLUSTER", b"REPLICATE", id.as_bytes()]).starts_with("+OK"));
+            // A replica without the data is not promoted.
+            wait(|| replica.command(&[b"INFO", b"replication"]).contains("master_link_status:up"));
+        }
+        // Nor is one that the others do not know as such.
+        let slaves = |server: &Redis| server.command(&[b"CLUSTER", b"NODES"]).matches("slave").count();
+        wait(|| cluster.servers.iter().all(|server| slaves(server) == 3));
+        cluster
+    }
+
+    fn server(arguments: &[&str]) -> Redis {
+        let cluster = ["--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--cluster-port"];
+        // The usual one is 10,000 above the server's, where anybody may be.
+        Redis::start(&[&cluster[..], &[&free_port().to_string()], arguments].concat())
+    }
+
     /// Waits until every server sees that all slots are served.
     pub(crate) fn wait_until_whole(&self) {
+        let known = format!("cluster_known_nodes:{}", self.servers.len() + self.replicas.len());
         wait(|| {
-            self.servers.iter().all(|server| {
+            self.servers.iter().chain(&self.replicas).all(|server| {
                 let state = server.command(&[b"CLUSTER", b"INFO"]);
-                state.contains("cluster_state:ok") && state.contains("cluster_known_nodes:3")
+                state.contains("cluster_state:ok") && state.contains(&known)
             })
         });
     }
