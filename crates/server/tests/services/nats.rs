@@ -280,6 +280,30 @@ fn a_server_of_a_nats_cluster_that_was_killed_is_left_for_the_other_and_clients_
 }
 
 #[test]
+fn a_server_that_nats_cuts_off_for_being_slow_tells_its_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nats.conf");
+    std::fs::write(&file, "max_pending: 1MB\nwrite_deadline: \"1s\"").unwrap();
+    let world = World::new(&["-c", file.to_str().unwrap()]);
+    let node = world.ready(&[]);
+    let mut client = listen(&node);
+    world.publish(&node, "before");
+    assert_eq!(next(&mut client), "before");
+    node.pause();
+    // More than two kernels keep for who does not read, and a megabyte.
+    let filler = envelope(&"x".repeat(500_000));
+    (0..40).for_each(|_| world.nats.publish("realtime", filler.as_bytes()));
+    node.go_on();
+    node.wait_for_log("those published meanwhile are lost");
+    world.publish(&node, "after");
+    let mut got = next(&mut client);
+    while got.starts_with('x') {
+        got = next(&mut client);
+    }
+    assert_eq!([got, next(&mut client)], ["gap", "after"]);
+}
+
+#[test]
 fn what_was_missed_while_every_node_was_away_is_in_the_stream() {
     let world = World::new(&["-js"]);
     let durable = ["--nats-durable", "true"];
