@@ -11,6 +11,7 @@ mod deny;
 mod direction;
 mod fuzz;
 mod instructions;
+mod planted;
 mod process;
 mod sdk;
 mod static_binary;
@@ -41,6 +42,7 @@ Usage: cargo xtask <verb>
                             figures; --update writes them anew.
   sim [--seed N] [--seconds N]
                             Many nodes, clients and faults in virtual time, seed after seed; `sim --help` has more.
+  sim --planted             Whether that still finds bugs: some are planted in a copy of the core, one after another.
   fuzz TARGET [--seconds N] Fuzzes one decoder (nightly compiler and cargo-fuzz); 60 s by default.
   static [PROFILE] [--features LIST]
                             The static binary of the container image (dist), tried in an empty file
@@ -72,6 +74,7 @@ fn main() -> ExitCode {
             .run(),
         ["instructions"] => instructions::check(&root),
         ["instructions", "--update"] => instructions::update(&root),
+        ["sim", "--planted"] => planted::check(&root),
         ["sim", rest @ ..] => process::Tool::cargo(&root)
             .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-sim", "--"])
             .args(rest.iter().copied())

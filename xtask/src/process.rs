@@ -53,6 +53,12 @@ impl Tool {
         }
     }
 
+    /// Runs it and gives what it printed, whether it fails or not.
+    pub(crate) fn read_any(mut self) -> String {
+        let printed = self.command.output().map(|output| output.stdout).unwrap_or_default();
+        String::from_utf8_lossy(&printed).into_owned()
+    }
+
     fn shown(&self) -> String {
         let program = Path::new(self.command.get_program());
         let mut words =

@@ -64,7 +64,8 @@ pub struct Subscribe {
     pub channels: Vec<Channel>,
     /// What the payload must satisfy.
     pub filter: Filter,
-    /// The last event the client saw of it; what came after is sent first.
+    /// The last event the client saw of it; what came after is sent first. Where that is not known any more, it counts
+    /// where the subscription stood, if its id was here before.
     pub since: Option<EventId>,
 }
 

@@ -209,7 +209,9 @@ impl Engine {
         self.handle_waiting(id);
     }
 
-    /// Something happened: whoever listens and may see it is told, and who is away may come back for it.
+    /// Something happened: whoever listens and may see it is told, and who is away may come back for it. Engines side by
+    /// side that are given it are to be told the same time: one may say until when nothing had happened, and another one
+    /// is asked what has happened since.
     pub fn publish(&mut self, event: &Arc<Event>, now: Instant) {
         self.publish_late(event, now, now);
     }
@@ -272,7 +274,7 @@ impl Engine {
                 self.push(id, Outgoing::Notice(Notice::Gap));
             } else if was_behind {
                 // It was promised all that it had missed. When it comes back it is told that nobody can vouch for it.
-                self.finish(id, None, Close::Slow);
+                self.finish(id, None, Close::Gap);
             }
         }
     }

@@ -25,6 +25,7 @@ pub mod refusal;
 mod connection;
 mod deadline;
 pub mod effect;
+pub mod heard;
 pub mod index;
 pub mod limit;
 pub mod outbox;

@@ -60,6 +60,8 @@ pub enum Close {
     Refused(Refusal),
     /// The client does not read as fast as events come.
     Slow,
+    /// Nobody vouches any more for the events that the client was about to get.
+    Gap,
     /// The credential ran out.
     Expired,
     /// The server is stopping; another one will answer.
@@ -97,7 +99,7 @@ impl Close {
                 | RefusalKind::Unavailable
                 | RefusalKind::Internal => Advice::RetryLater,
             },
-            Self::Slow | Self::Expired | Self::Going => Advice::Retry,
+            Self::Slow | Self::Gap | Self::Expired | Self::Going => Advice::Retry,
             Self::Protocol(_) | Self::TooLarge => Advice::RetryLater,
         }
     }

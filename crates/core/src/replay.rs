@@ -150,6 +150,8 @@ pub(crate) struct Replay {
 struct Log {
     kept: VecDeque<Kept>,
     marks: HashMap<EventId, Mark, FixedState>,
+    /// How many more times each event is kept that came more than once.
+    copies: HashMap<EventId, usize, FixedState>,
     bytes: usize,
     /// The event before the first that is kept.
     dropped: Option<Dropped>,
@@ -181,6 +183,11 @@ impl Log {
         let is_known = self.marks.get(&first.event.id) == Some(&first.mark);
         if is_known {
             self.marks.remove(&first.event.id);
+        } else if let Some(copies) = self.copies.get_mut(&first.event.id) {
+            *copies -= 1;
+            if *copies == 0 {
+                self.copies.remove(&first.event.id);
+            }
         }
         self.dropped = Some(Dropped { id: first.event.id.clone(), is_known, mark: first.mark, at: first.at });
         size
@@ -248,7 +255,11 @@ impl Replay {
         let log = self.logs.entry(event.project.clone()).or_default();
         let before = log.bytes;
         log.kept.push_back(Kept { mark: self.last, at: now, event: Arc::clone(event) });
-        log.marks.entry(event.id.clone()).or_insert(self.last);
+        if log.marks.contains_key(&event.id) || log.copies.contains_key(&event.id) {
+            *log.copies.entry(event.id.clone()).or_default() += 1;
+        } else {
+            log.marks.insert(event.id.clone(), self.last);
+        }
         log.bytes += size_of(event);
         while log.kept.len() > self.bounds.events || (log.bytes > self.bounds.bytes && log.kept.len() > 1) {
             log.drop_first();

@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::lookout::Lookout;
 use crate::presence::Presences;
-use crate::shard::{Job, ShardInbox};
+use crate::shard::{HeardTotal, Job, ShardInbox};
 
 /// Something a bus does. Boxed because buses are used as `dyn`.
 pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
@@ -78,6 +78,7 @@ pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
     presences: Arc<Presences>,
     lookout: Lookout,
+    heard_total: HeardTotal,
     /// Since when clients may be here.
     started: SystemTime,
 }
@@ -89,8 +90,21 @@ pub(crate) fn drawn_event_id() -> EventId {
 }
 
 impl NodeInbox {
-    pub(crate) fn new(shards: Arc<[ShardInbox]>, presences: Arc<Presences>, lookout: Lookout) -> Self {
-        Self { shards, presences, lookout, started: SystemTime::now() }
+    pub(crate) fn new(
+        shards: Arc<[ShardInbox]>,
+        presences: Arc<Presences>,
+        lookout: Lookout,
+        heard_total: HeardTotal,
+    ) -> Self {
+        Self { shards, presences, lookout, heard_total, started: SystemTime::now() }
+    }
+
+    /// Posts what was heard to every shard, waiting for room where one is behind: nothing is lost in silence.
+    async fn post(&self, job: impl Fn(Instant) -> Job) {
+        let at = self.heard_total.one_more();
+        for shard in self.shards.iter() {
+            shard.post(job(at)).await;
+        }
     }
 
     /// How many connections each project has on this node.
@@ -121,32 +135,24 @@ impl NodeInbox {
 
     /// Events come in from now on, for the first time.
     pub async fn begin(&self) {
-        for shard in self.shards.iter() {
-            shard.post(Job::Begin).await;
-        }
+        self.post(Job::Begin).await;
     }
 
     /// Events come in from now on, for the first time, and first those that the source has kept since a moment: all of
     /// them, by [`Self::past`], until [`Self::loaded`].
     pub async fn begin_from(&self, since: SystemTime) {
         let since = moment(since);
-        for shard in self.shards.iter() {
-            shard.post(Job::BeginFrom(since)).await;
-        }
+        self.post(|_| Job::BeginFrom(since)).await;
     }
 
     /// What the source had kept since [`Self::begin_from`] has been posted.
     pub async fn loaded(&self) {
-        for shard in self.shards.iter() {
-            shard.post(Job::Loaded).await;
-        }
+        self.post(|_| Job::Loaded).await;
     }
 
     /// Events come in no more, and what happens meanwhile is missed. [`Self::gap`] ends it.
     pub async fn deaf(&self) {
-        for shard in self.shards.iter() {
-            shard.post(Job::Deaf).await;
-        }
+        self.post(|_| Job::Deaf).await;
     }
 
     /// Posts an event that the source has kept, and when it was published by the clock on the wall. One that is older than
@@ -158,18 +164,14 @@ impl NodeInbox {
             self.presences.hear(&event);
         }
         let at = moment(at);
-        for shard in self.shards.iter() {
-            let event = Arc::clone(&event);
-            shard.post(if is_older { Job::Record(event, at) } else { Job::PublishLate(event, at) }).await;
-        }
+        let job = if is_older { Job::Record } else { Job::PublishLate };
+        self.post(|_| job(Arc::clone(&event), at)).await;
     }
 
     /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
     /// in since the last one.
     pub async fn gap(&self) {
-        for shard in self.shards.iter() {
-            shard.post(Job::Gap).await;
-        }
+        self.post(Job::Gap).await;
     }
 
     /// Posts an event that this node makes by itself, which nobody comes back for.
@@ -179,13 +181,11 @@ impl NodeInbox {
         }
     }
 
-    /// Posts an event to every shard, waiting for room where one is behind: nothing is lost in silence.
+    /// Posts an event to every shard.
     pub async fn event(&self, event: Arc<Event>) {
         self.presences.hear(&event);
         self.lookout.see(&event);
-        for shard in self.shards.iter() {
-            shard.post(Job::Publish(Arc::clone(&event))).await;
-        }
+        self.post(|at| Job::Publish(Arc::clone(&event), at)).await;
     }
 }
 

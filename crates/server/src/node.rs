@@ -27,7 +27,7 @@ use crate::lookout::Lookout;
 use crate::presence::{Presences, SharedHolds};
 use crate::pressure::Pressure;
 use crate::self_test;
-use crate::shard::{self, Job, ShardInbox, ShardParts};
+use crate::shard::{self, HeardTotal, Job, ShardInbox, ShardParts};
 use crate::statistics;
 use crate::transport;
 use crate::whereabouts::{SharedMemory, Whereabouts};
@@ -174,6 +174,7 @@ impl Node {
         });
         let (stop_shards, shards_stopped) = watch::channel(false);
         let mut shards = Vec::new();
+        let heard_total = HeardTotal::default();
         let mut threads = Vec::new();
         for number in 0..settings.shards.max(1) {
             let parts = ShardParts {
@@ -183,6 +184,7 @@ impl Node {
                 admission: Arc::clone(&admission),
                 presences: Arc::clone(&presences),
                 whereabouts: Arc::clone(&whereabouts),
+                heard_total: heard_total.clone(),
                 background: Handle::current(),
                 stop: shards_stopped.clone(),
             };
@@ -196,7 +198,7 @@ impl Node {
         }
         let shards: Arc<[ShardInbox]> = shards.into();
         let lookout = Lookout::default();
-        let inbox = NodeInbox::new(Arc::clone(&shards), Arc::clone(&presences), lookout.clone());
+        let inbox = NodeInbox::new(Arc::clone(&shards), Arc::clone(&presences), lookout.clone(), heard_total);
         let mut sources = vec![
             tokio::spawn(run_bus(bus, inbox.clone())),
             tokio::spawn(self_test::run(inbox.clone())),

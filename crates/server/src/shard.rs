@@ -6,12 +6,13 @@ use std::fmt;
 use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use realtime_core::effect::Effect;
 use realtime_core::engine::Engine;
 use realtime_core::event::Event;
+use realtime_core::heard::Heard;
 use realtime_core::id::{ConnectionId, EventId, ProjectId};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::settings::Settings;
@@ -32,24 +33,24 @@ use crate::whereabouts::Whereabouts;
 pub(crate) enum Job {
     /// Serve this client.
     Accept(Client),
-    /// Deliver this event, and keep it for who is away.
-    Publish(Arc<Event>),
+    /// Deliver this event, and keep it for who is away; the node heard of it at this moment.
+    Publish(Arc<Event>, Instant),
     /// Deliver this event, which happened at this moment, late.
     PublishLate(Arc<Event>, Instant),
     /// Keep this event, which happened at this moment, before the node was there, for who is away.
     Record(Arc<Event>, Instant),
     /// Deliver this event, which is of this node and of this moment.
     Mention(Arc<Event>),
-    /// Events come in from now on.
-    Begin,
+    /// Events come in from this moment on.
+    Begin(Instant),
     /// Events come in from now on, and first those since this moment.
     BeginFrom(Instant),
     /// What was kept since that moment is there.
     Loaded,
     /// Events come in no more.
     Deaf,
-    /// Events may have been missed until now.
-    Gap,
+    /// Events may have been missed until this moment.
+    Gap(Instant),
     /// Tell how many connections each project has.
     Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
     /// Close those with most waiting until this many bytes wait no more, and tell how many were closed.
@@ -58,6 +59,44 @@ pub(crate) enum Job {
     Drain(Duration),
     /// Tell an operator something.
     Tell(Question),
+}
+
+impl Job {
+    /// Whether it is something that the bus said of what happened.
+    fn is_heard(&self) -> bool {
+        match self {
+            Self::Publish(..)
+            | Self::PublishLate(..)
+            | Self::Record(..)
+            | Self::Begin(_)
+            | Self::BeginFrom(_)
+            | Self::Loaded
+            | Self::Deaf
+            | Self::Gap(_) => true,
+            Self::Accept(_)
+            | Self::Mention(_)
+            | Self::Count(_)
+            | Self::Shed(..)
+            | Self::Drain(_)
+            | Self::Tell(_) => false,
+        }
+    }
+}
+
+/// How much the node has heard from its bus, all of it for every shard.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HeardTotal(Arc<AtomicU64>);
+
+impl HeardTotal {
+    /// There is one more thing. When it was heard, which is told to every shard alike.
+    pub(crate) fn one_more(&self) -> Instant {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        Instant::now()
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
 }
 
 /// What an operator asks of a shard. Whoever asks may have gone when the answer is there.
@@ -158,6 +197,7 @@ pub(crate) struct ShardParts {
     pub(crate) admission: Arc<Admission>,
     pub(crate) presences: Arc<Presences>,
     pub(crate) whereabouts: Arc<Whereabouts>,
+    pub(crate) heard_total: HeardTotal,
     /// Where look-ups run, off the shard's thread.
     pub(crate) background: Handle,
     /// Turns true when the shard is to end.
@@ -182,6 +222,9 @@ struct Inner {
     sleeping_until: Cell<Option<Instant>>,
     /// Until when newcomers wait for what happened before; `None` once it is there.
     history_due: watch::Sender<Option<Instant>>,
+    /// What the engine was given of what the node has heard.
+    heard: Cell<Heard>,
+    heard_total: HeardTotal,
     load: Arc<AtomicUsize>,
     admission: Arc<Admission>,
     presences: Arc<Presences>,
@@ -231,6 +274,8 @@ impl Shard {
             earlier: Notify::new(),
             sleeping_until: Cell::new(None),
             history_due: watch::Sender::new(Some(Instant::now() + HISTORY_PATIENCE)),
+            heard: Cell::new(Heard::new(Instant::now())),
+            heard_total: parts.heard_total,
             load,
             admission: parts.admission,
             presences: parts.presences,
@@ -338,7 +383,11 @@ impl Shard {
                     move |engine, found| engine.recalled(connection, found.unwrap_or_default()),
                 );
             }
-            Effect::Remember { owner, places } => self.0.whereabouts.remember(&owner, places),
+            Effect::Remember { owner, places } => {
+                let now = Instant::now();
+                let heard_until = self.0.heard.get().until(self.0.heard_total.get(), now);
+                self.0.whereabouts.remember(&owner, places, heard_until);
+            }
             Effect::Present { connection, project, user, claimed, presence } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
                 self.look_up(
@@ -427,11 +476,16 @@ impl Shard {
     }
 
     fn do_job(&self, job: Job, serve: &impl Fn(Client, Shard)) {
+        if job.is_heard() {
+            let (now, mut heard) = (Instant::now(), self.0.heard.get());
+            heard.one_more(self.0.heard_total.get(), now);
+            self.0.heard.set(heard);
+        }
         match job {
             Job::Accept(client) => serve(client, self.clone()),
-            Job::Publish(event) => {
+            Job::Publish(event, at) => {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
-                self.step(|engine| engine.publish(&event, Instant::now()));
+                self.step(|engine| engine.publish(&event, at));
             }
             Job::PublishLate(event, at) => {
                 debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received late");
@@ -439,8 +493,8 @@ impl Shard {
             }
             Job::Record(event, at) => self.step(|engine| engine.record(&event, at)),
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
-            Job::Begin => {
-                self.step(|engine| engine.begin(Instant::now()));
+            Job::Begin(at) => {
+                self.step(|engine| engine.begin(at));
                 self.0.history_due.send_replace(None);
             }
             Job::BeginFrom(since) => {
@@ -452,7 +506,7 @@ impl Shard {
                 self.0.history_due.send_replace(None);
             }
             Job::Deaf => self.step(Engine::deaf),
-            Job::Gap => self.step(|engine| engine.gap(Instant::now())),
+            Job::Gap(at) => self.step(|engine| engine.gap(at)),
             Job::Count(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.0.engine.borrow().connections());

@@ -96,11 +96,17 @@ impl Whereabouts {
         self.shared.is_some()
     }
 
-    /// Remembers or forgets where subscriptions stand.
-    pub(crate) fn remember(&self, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+    /// Remembers or forgets where subscriptions stand, by a shard that was given all that the node had heard until then.
+    pub(crate) fn remember(
+        &self,
+        owner: &Owner,
+        places: Vec<(SubscriptionId, Option<Place>)>,
+        heard_until: Instant,
+    ) {
         let (now, wall) = (Instant::now(), SystemTime::now());
         // Who hears nothing does not know that nothing has happened since an event.
-        let unheard = if self.bus.is_connected() { Duration::ZERO } else { self.keeps };
+        let deaf = if self.bus.is_connected() { Duration::ZERO } else { self.keeps };
+        let unheard = now.saturating_duration_since(heard_until).max(deaf);
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);

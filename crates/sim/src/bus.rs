@@ -1,5 +1,6 @@
-//! The bus: it hands every message to every node that listens, in order for each project, and keeps nothing. Who has lost
-//! it for a moment has lost what came meanwhile, and knows that.
+//! The bus: it hands every message to every node that listens, in order for each project. One that keeps nothing leaves
+//! who has lost it for a moment without what came meanwhile, and that is known; one that keeps what happened is read from
+//! where a node stood.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -32,9 +33,20 @@ pub struct Arrival {
     pub subscription: u64,
 }
 
+/// What the bus has kept.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// When it came.
+    pub at: Instant,
+    /// What.
+    pub message: Message,
+}
+
 /// The bus.
 #[derive(Debug)]
 pub struct Bus {
+    /// All that came, if it keeps that.
+    pub kept: Vec<Kept>,
     /// Gone until then.
     pub down_until: Option<Instant>,
     subscriptions: BTreeMap<NodeId, u64>,
@@ -47,6 +59,7 @@ impl Bus {
     /// Nobody listens yet.
     pub fn new(seed: u64) -> Self {
         Self {
+            kept: Vec::new(),
             down_until: None,
             subscriptions: BTreeMap::new(),
             count: 0,
@@ -86,6 +99,11 @@ impl Bus {
         self.subscriptions.get(&node) == Some(&subscription)
     }
 
+    /// Under which subscription a node listens.
+    pub fn subscription(&self, node: NodeId) -> Option<u64> {
+        self.subscriptions.get(&node).copied()
+    }
+
     /// Whether a node listens.
     pub fn has(&self, node: NodeId) -> bool {
         self.subscriptions.contains_key(&node)
@@ -100,6 +118,13 @@ impl Bus {
             arrivals.push(Arrival { node: *node, at: *last, subscription: *subscription });
         }
         arrivals
+    }
+
+    /// Keeps a message; gives when which node hears that there is one.
+    pub fn keep(&mut self, message: Message, now: Instant) -> Vec<Arrival> {
+        self.kept.push(Kept { at: now, message });
+        // One stream for all projects.
+        self.publish(0, now)
     }
 
     /// How long a node takes to listen again once it can.

@@ -11,12 +11,13 @@ use realtime_sim::world;
 const HELP: &str = "\
 Runs many nodes, clients and faults under one virtual clock, seed after seed.
 
-Usage: cargo xtask sim [--seed N [--keep LIST] [--aloud]] [--seconds N]
+Usage: cargo xtask sim [--seed N [--keep LIST] [--aloud]] [--seconds N] [--brief]
 
   --seed N      This seed alone; with --seconds also those that follow it. A fresh one unless given.
   --seconds N   Seeds for so long; 30 s unless a seed is given.
   --keep LIST   Only these actions of the seed, by their numbers: 3,17,40.
   --aloud       Print all that happens.
+  --brief       Do not find out how little it takes to break what broke.
 ";
 
 /// How long it is tried to leave actions out.
@@ -30,6 +31,7 @@ struct Wanted {
     seconds: Option<u64>,
     keep: Option<Vec<usize>>,
     aloud: bool,
+    brief: bool,
 }
 
 fn main() -> ExitCode {
@@ -45,8 +47,11 @@ fn main() -> ExitCode {
         }
     };
     let done = match (wanted.seed, wanted.seconds) {
-        (Some(seed), None) => one(seed, wanted.keep.as_deref(), wanted.aloud),
-        (seed, seconds) => many(seed.unwrap_or_else(fresh), Duration::from_secs(seconds.unwrap_or(30))),
+        (Some(seed), None) => one(seed, &wanted),
+        (seed, seconds) => {
+            let time = Duration::from_secs(seconds.unwrap_or(30));
+            many(seed.unwrap_or_else(fresh), time, wanted.brief)
+        }
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
@@ -63,6 +68,7 @@ fn read(mut words: impl Iterator<Item = String>) -> Result<Option<Wanted>, Strin
             "--seed" => wanted.seed = Some(number()?),
             "--seconds" => wanted.seconds = Some(number()?),
             "--aloud" => wanted.aloud = true,
+            "--brief" => wanted.brief = true,
             "--keep" => {
                 let list = words.next().unwrap_or_default();
                 let numbers = list.split(',').filter(|one| !one.is_empty()).map(str::parse);
@@ -80,17 +86,17 @@ fn fresh() -> u64 {
     u64::from(since.subsec_nanos()) ^ (since.as_secs() << 16)
 }
 
-fn one(seed: u64, keep: Option<&[usize]>, aloud: bool) -> bool {
+fn one(seed: u64, wanted: &Wanted) -> bool {
     let mut plan = Plan::of(seed);
-    if let Some(keep) = keep {
+    if let Some(keep) = &wanted.keep {
         plan.keep(keep);
     }
-    let outcome = if aloud { world::run_aloud(&plan) } else { world::run(&plan) };
+    let outcome = if wanted.aloud { world::run_aloud(&plan) } else { world::run(&plan) };
     println!("seed {seed}, {:?}: {} actions, {:?}", plan.theme, plan.actions.len(), outcome.figures);
     match outcome.failure {
         Some(failure) => {
             println!("FAILED: {failure}");
-            if keep.is_none() && !aloud {
+            if wanted.keep.is_none() && !wanted.aloud && !wanted.brief {
                 explain(seed, &plan);
             }
             false
@@ -102,7 +108,7 @@ fn one(seed: u64, keep: Option<&[usize]>, aloud: bool) -> bool {
     }
 }
 
-fn many(first: u64, time: Duration) -> bool {
+fn many(first: u64, time: Duration, brief: bool) -> bool {
     let begun = Instant::now();
     println!("seeds from {first} on for {} s", time.as_secs());
     let mut told = begun;
@@ -123,7 +129,9 @@ fn many(first: u64, time: Duration) -> bool {
                 begun.elapsed().as_secs_f64()
             );
             println!("FAILED: {failure}");
-            explain(seed, &plan);
+            if !brief {
+                explain(seed, &plan);
+            }
             return false;
         }
         if told.elapsed() >= TELL_EVERY {

@@ -23,15 +23,21 @@ impl Memory {
         self.down_until.is_some_and(|until| now < until)
     }
 
-    /// Takes a note, which is lost if it is out of reach.
-    pub fn remember(&mut self, (key, place): Note, keeps: Duration, now: Instant) {
+    /// Takes a note, which is lost if it is out of reach. Whether it was taken.
+    pub fn remember(&mut self, (key, place): Note, keeps: Duration, now: Instant) -> bool {
         if self.is_down(now) {
-            return;
+            return false;
         }
         match place {
             Some((position, taken)) => drop(self.notes.insert(key, (position, taken, now + keeps))),
             None => drop(self.notes.remove(&key)),
         }
+        true
+    }
+
+    /// Whether it has a note of a subscription, in reach or not.
+    pub fn knows(&self, key: &Key, now: Instant) -> bool {
+        self.notes.get(key).is_some_and(|(_, _, until)| now <= *until)
     }
 
     /// What it knows of each; `None` if it is out of reach.

@@ -168,6 +168,8 @@ pub struct Model {
     pub names: BTreeMap<(usize, String), usize>,
     /// Until when something beside links and clients is out of order.
     pub trouble_until: Option<Instant>,
+    /// Subscriptions of which a node could not share where they stood, by client and name: others may take them for new.
+    pub unshared: BTreeMap<(usize, String), NodeId>,
     roles: BTreeMap<User, Vec<(Instant, BTreeSet<&'static str>)>>,
 }
 
@@ -182,6 +184,7 @@ impl Model {
             visits: Vec::new(),
             names: BTreeMap::new(),
             trouble_until: None,
+            unshared: BTreeMap::new(),
             roles: BTreeMap::new(),
         }
     }
@@ -230,6 +233,10 @@ impl Model {
             }
             Seen::Resumed(link) => self.visit_mut(*link, |visit| visit.stalled_until = Some(now)),
             Seen::Trouble(until) => self.trouble_until = self.trouble_until.max(Some(*until)),
+            // The client knows then that nobody vouches for what was before.
+            Seen::Told(client, Told::Listens(name) | Told::Doubt(name) | Told::Ended(name)) => {
+                self.unshared.remove(&(*client, name.clone()));
+            }
             Seen::Published(_)
             | Seen::Opened(_)
             | Seen::Heard(..)
@@ -237,6 +244,17 @@ impl Model {
             | Seen::Told(..)
             | Seen::Drains(..)
             | Seen::Keeps(..) => {}
+        }
+    }
+
+    /// A node has shared where a subscription stands, or could not.
+    pub fn shared(&mut self, node: NodeId, name: &str, is_shared: bool) {
+        let known = self.names.keys().find(|(_, known)| known == name);
+        let Some(known) = known.cloned() else { return };
+        if !is_shared {
+            self.unshared.insert(known, node);
+        } else if self.unshared.get(&known) == Some(&node) {
+            self.unshared.remove(&known);
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use realtime_core::engine::Engine;
 use realtime_core::event::Event;
+use realtime_core::heard::Heard;
 use realtime_core::settings::Settings;
 use realtime_core::whereabouts::Whereabouts;
 
@@ -19,8 +20,16 @@ use crate::workload::Setting;
 pub enum Job {
     /// An event from the bus.
     Publish(Number, Arc<Event>),
+    /// An event that the bus has kept, and when it happened.
+    PublishLate(Number, Arc<Event>, Instant),
+    /// The same from before the node was there.
+    Record(Number, Arc<Event>, Instant),
     /// The bus is listened to for the first time.
     Begin,
+    /// The same, and what it has kept since then comes first.
+    BeginFrom(Instant),
+    /// What the bus had kept has come.
+    Loaded,
     /// The bus is listened to no more.
     Deaf,
     /// Events may have been missed.
@@ -29,15 +38,45 @@ pub enum Job {
     Drain(Duration),
 }
 
+/// How far a node has read a bus that keeps what happened.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    /// The next entry to read.
+    pub next: usize,
+    /// Whether what had been kept has been read, so that what follows happens now.
+    pub is_there: bool,
+    /// Whether it reads what happened before the node was there.
+    pub looks_back: bool,
+    /// How long it takes over some entries, in milliseconds.
+    pub pace: u64,
+}
+
+/// What a shard was given by its node.
+#[derive(Debug)]
+pub struct Inbox {
+    /// What it is to do, and when that was posted.
+    pub jobs: VecDeque<(Job, Instant)>,
+    /// How much of what the node has heard it was given.
+    pub heard: Heard,
+    /// Until when newcomers wait for what happened before; `None` once it is there.
+    pub history_due: Option<Instant>,
+}
+
 /// A process.
 #[derive(Debug)]
 pub struct Node {
     /// Where it runs.
     pub place: usize,
+    /// When it started.
+    pub started: Instant,
     /// One for each shard; none once it has ended.
     pub engines: Vec<Engine>,
     /// What each shard is to do.
-    pub inboxes: Vec<VecDeque<Job>>,
+    pub inboxes: Vec<Inbox>,
+    /// How much it has heard from its bus.
+    pub heard_total: u64,
+    /// How far it has read, if its bus keeps what happened and it has begun to read.
+    pub reader: Option<Reader>,
     /// What it remembers by itself.
     pub whereabouts: Whereabouts,
     /// Whether it has ever listened to the bus.
@@ -53,6 +92,8 @@ pub struct Node {
     random: Random,
 }
 
+/// How long newcomers wait for what happened before the node was there, as on a server.
+pub const HISTORY_PATIENCE: Duration = Duration::from_secs(5);
 /// No two clocks are further apart than nodes take for granted.
 const MOST_AHEAD: u64 = 4_900;
 
@@ -71,8 +112,17 @@ impl Node {
         let engines = (0..setting.shards).map(|_| Engine::new(settings.clone(), random.draw())).collect();
         Self {
             place,
+            started: now,
             engines,
-            inboxes: (0..setting.shards).map(|_| VecDeque::new()).collect(),
+            inboxes: (0..setting.shards)
+                .map(|_| Inbox {
+                    jobs: VecDeque::new(),
+                    heard: Heard::new(now),
+                    history_due: Some(now + HISTORY_PATIENCE),
+                })
+                .collect(),
+            heard_total: 0,
+            reader: None,
             whereabouts: Whereabouts::new(setting.replay.window, Duration::ZERO),
             has_listened: false,
             leaving: None,
@@ -111,6 +161,18 @@ impl Node {
             }
             None => at,
         }
+    }
+
+    /// Begins to read a bus that keeps what happened, from an entry on; some nodes take their time.
+    pub fn begin_to_read(&mut self, next: usize, looks_back: bool) {
+        let pace = if self.random.percent(25) { 300 } else { 8 };
+        self.reader = Some(Reader { next, is_there: false, looks_back, pace });
+    }
+
+    /// When the next entries have been read.
+    pub fn read_on(&mut self, now: Instant) -> Instant {
+        let pace = self.reader.map_or(0, |reader| reader.pace);
+        now + self.random.millis(0, pace)
     }
 
     /// When the memory has what it is told now: in order.

@@ -71,6 +71,8 @@ pub struct Setting {
     pub latency: Duration,
     /// How long an outage of the directory is borne.
     pub outage: Duration,
+    /// Whether the bus keeps what happened.
+    pub durable: bool,
     /// Who listens.
     pub clients: Vec<ClientPlan>,
 }
@@ -257,7 +259,10 @@ impl Plan {
                 (3, Theme::Rolling),
             ])
             .unwrap_or(Theme::Chaos);
-        let setting = setting(&mut random, theme);
+        let mut setting = setting(&mut random, theme);
+        // Drawn apart, so that all else is as it is with a bus that keeps nothing.
+        let mut apart = Random::of(seed, "durable", 0);
+        setting.durable = apart.percent(30);
         let calm_at = random.millis(15_000, 45_000);
         let mut actions = Vec::new();
         let pace = random.millis(20, 200);
@@ -270,6 +275,9 @@ impl Plan {
             actions.extend(trouble(random, theme, &setting).map(|action| (at, action)));
         });
         follow_grants(&mut random, &mut actions);
+        if setting.durable && theme != Theme::Rolling {
+            restart_all(&mut apart, setting.places, calm_at, &mut actions);
+        }
         actions.sort_by_key(|(at, _)| *at);
         if theme == Theme::Rolling {
             roll(&mut random, &setting, calm_at, &mut actions);
@@ -320,6 +328,16 @@ fn follow_grants(random: &mut Random, actions: &mut Vec<(Duration, Action)>) {
     actions.extend(followers);
 }
 
+/// Every node ends at the same moment: what happened is known by the bus alone then.
+fn restart_all(random: &mut Random, places: usize, calm_at: Duration, actions: &mut Vec<(Duration, Action)>) {
+    for _ in 0..random.below(3) {
+        let at = random.millis(2_000, calm_at.as_millis() as u64);
+        for place in 0..places {
+            actions.push((at, Action::Kill { place, back_after: random.millis(100, 4_000) }));
+        }
+    }
+}
+
 /// Each place in turn.
 fn roll(random: &mut Random, setting: &Setting, calm_at: Duration, actions: &mut Vec<(Duration, Action)>) {
     let mut at = random.millis(8_000, 12_000);
@@ -365,6 +383,7 @@ fn setting(random: &mut Random, theme: Theme) -> Setting {
         link_bytes: if small { 600 + random.below(4_000) } else { 64 * 1024 },
         latency: random.millis(1, 120),
         outage: random.millis(500, 8_000),
+        durable: false,
         clients: (0..3 + random.below(5)).map(|_| client(random, theme)).collect(),
     }
 }

@@ -84,6 +84,8 @@ enum Happening {
     Listen(NodeId),
     /// A message reaches a node, under a subscription of it.
     Arrive(NodeId, u64, Message),
+    /// A node reads what the bus has kept, under a subscription of it.
+    Browse(NodeId, u64),
     /// A shard does its next job.
     Work(ShardId),
     /// A look-up is made.
@@ -310,6 +312,7 @@ impl World {
             Happening::Start(place) => self.start(place),
             Happening::Listen(node) => self.listen(node),
             Happening::Arrive(node, subscription, message) => self.arrive(node, subscription, &message),
+            Happening::Browse(node, subscription) => self.browse(node, subscription),
             Happening::Work(shard) => self.work(shard),
             Happening::Look(shard, takes, question) => self.look(shard, takes, question),
             Happening::Answer(shard, answer) => self.answer(shard, answer),

@@ -27,6 +27,16 @@ const FOUND: &[(u64, &str)] = &[
         117_678_141_696_349,
         "a client that names the last event of each subscription was to be vouched for by one that had not heard it",
     ),
+    (
+        117_678_196_420_545,
+        "a client that named the last event of a quiet subscription, which was too long ago to be known, was not \
+         vouched for though the server knew where it had stood",
+    ),
+    (
+        117_678_657_005_370,
+        "a shard that was late with the next event said that nothing had happened yet, and another one that had \
+         dropped some since vouched for it",
+    ),
     (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.

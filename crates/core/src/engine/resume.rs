@@ -8,7 +8,7 @@ use crate::channel::{Channel, convert};
 use crate::command::Subscribe;
 use crate::connection::{CatchUp, Connection, Live, Pending};
 use crate::effect::{Effect, Owner};
-use crate::id::{ConnectionId, ProjectId, SubscriptionId};
+use crate::id::{ConnectionId, EventId, ProjectId, SubscriptionId};
 use crate::index::Subscription;
 use crate::notice::{Delivery, Notice, Outgoing, Recovery, Subscribed};
 use crate::refusal::{Refusal, RefusalKind};
@@ -103,7 +103,13 @@ impl Engine {
             }
         };
         let is_new = |wanted: &SubscriptionId| self.index.subscriptions(id).all(|held| held.id != *wanted);
-        let recalled = items.iter().filter(|item| item.since.is_none() && item.is_resumable());
+        let project = self.live(id).map(|live| live.project.clone());
+        // Where a client has seen nothing for long, the last that it has seen may not be known any more.
+        let is_there = |event: &EventId| {
+            project.as_ref().is_some_and(|project| self.replay.find_event(project, event).is_ok())
+        };
+        let recalled =
+            items.iter().filter(|item| item.is_resumable() && !item.since.as_ref().is_some_and(is_there));
         let recalled: Vec<SubscriptionId> =
             recalled.filter_map(|item| item.id.clone()).filter(is_new).collect();
         let is_known = recalled.is_empty() || !self.replay.is_on();
@@ -157,13 +163,15 @@ impl Engine {
             let resumable = item.is_resumable();
             let named = item.id.is_some() && resumable;
             let wanted_id = item.id.unwrap_or_else(|| self.random.subscription_id());
+            let parked = found.iter().find(|(known, _)| *known == wanted_id);
+            let parked = parked.map(|(_, parked)| self.replay.find(&owner.project, parked));
             let stood = match &item.since {
                 _ if !resumable => None,
-                Some(event) => Some(self.replay.find_event(&owner.project, event)),
-                None => {
-                    let parked = found.iter().find(|(known, _)| *known == wanted_id);
-                    parked.map(|(_, parked)| self.replay.find(&owner.project, parked))
-                }
+                Some(event) => match self.replay.find_event(&owner.project, event) {
+                    Ok(mark) => Some(Ok(mark)),
+                    Err(lost) => Some(parked.and_then(Result::ok).ok_or(lost)),
+                },
+                None => parked,
             };
             // What is replaced may have been sent events that are still on their way, and doubts as well.
             let held = self.index.subscriptions(id).find(|held| held.id == wanted_id);

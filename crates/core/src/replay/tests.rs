@@ -292,6 +292,22 @@ fn an_event_that_came_twice_is_known_by_the_first_time() {
     }
 }
 
+#[test]
+fn an_event_that_came_often_is_not_known_by_a_later_time_once_the_first_is_dropped() {
+    let now = Instant::now();
+    let mut replay = log_since(bounds(), now);
+    let p: ProjectId = "p".into();
+    let mut known_with = |id: &str| {
+        replay.record(&event("p", id, 1), now);
+        replay.find_event(&p, &"a".into()).is_ok()
+    };
+    // Four are kept, and the last that was dropped is known.
+    assert!(["a", "b", "a", "c", "d"].into_iter().all(&mut known_with));
+    for id in ["e", "a", "f", "g"] {
+        assert!(!known_with(id), "whoever has seen the first `a` alone misses `b`, with {id}");
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Record { project: usize, size: usize, seconds: u64 },

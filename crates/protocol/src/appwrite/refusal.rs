@@ -75,6 +75,7 @@ pub(super) fn close(close: &Close, masking: Masking) -> (u16, Cow<'static, str>)
     let (code, reason) = match close {
         Close::Refused(refusal) => (close_code_of(refusal.kind), shown(refusal, masking)),
         Close::Slow => (close_code::TRY_AGAIN_LATER, "You read slower than events come.".into()),
+        Close::Gap => (close_code::SERVICE_RESTART, "Events may be missing. Connect again.".into()),
         Close::Expired => (close_code::UNAUTHORIZED, "The session or token has expired.".into()),
         Close::Going => (close_code::SERVICE_RESTART, "The server restarts. Connect again.".into()),
         Close::Protocol(reason) => (close_code::PROTOCOL_ERROR, reason.clone()),
@@ -143,6 +144,7 @@ mod tests {
     fn other_closes_have_theirs() {
         let code = |reason| close(&reason, Masking::Faults).0;
         assert_eq!(code(Close::Slow), 1013);
+        assert_eq!(code(Close::Gap), 1012);
         assert_eq!(code(Close::Expired), 3000);
         assert_eq!(code(Close::Going), 1012);
         assert_eq!(code(Close::Protocol("bad frame".into())), 1002);

@@ -1,6 +1,6 @@
 //! Requests that were carried out already, so that sending one again does no harm.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 /// How long an answer is kept: longer than any client keeps retrying one request.
 const KEPT_FOR: Duration = Duration::from_secs(600);
-/// Answers kept, at most; the oldest go first.
+/// Answers kept, at most. Beyond it the oldest of the project that has most go first, so that no project loses its answers to
+/// another one's.
 const MAX_KEPT: usize = 10_000;
 /// Their bytes, at most: an answer names each of the events, and a request may bring very many.
 const MAX_BYTES: usize = 32 * 1024 * 1024;
@@ -38,9 +39,20 @@ pub(super) struct Idempotency(Arc<Mutex<Memory>>);
 #[derive(Debug, Default)]
 struct Memory {
     entries: HashMap<Key, Entry>,
-    /// Keys by age.
-    order: VecDeque<(Instant, Key)>,
+    /// By project.
+    shares: BTreeMap<ProjectId, Share>,
+    /// Of all projects.
+    kept: usize,
     /// Of all answers.
+    bytes: usize,
+}
+
+/// What one project has of the memory.
+#[derive(Debug, Default)]
+struct Share {
+    /// Keys by age.
+    order: VecDeque<(Instant, String)>,
+    /// Of its answers.
     bytes: usize,
 }
 
@@ -70,14 +82,16 @@ impl Idempotency {
         let fingerprint: Fingerprint = Sha256::digest(body).into();
         let key = (project.clone(), key.to_owned());
         let mut memory = lock(&self.0);
-        memory.forget_old(now);
+        memory.forget_old(project, now);
+        memory.make_room(now);
         match memory.entries.get(&key) {
             Some(entry) if entry.fingerprint != fingerprint => Begun::Other,
             Some(Entry { answer: Some(answer), .. }) => Begun::Done(answer.clone()),
             Some(Entry { answer: None, .. }) => Begun::UnderWay,
             None => {
                 memory.entries.insert(key.clone(), Entry { fingerprint, began: now, answer: None });
-                memory.order.push_back((now, key.clone()));
+                memory.kept += 1;
+                memory.shares.entry(project.clone()).or_default().order.push_back((now, key.1.clone()));
                 Begun::New(Permit { memory: Arc::clone(&self.0), key })
             }
         }
@@ -92,6 +106,9 @@ impl Permit {
             let length = answer.len();
             entry.answer = Some(answer);
             memory.bytes += length;
+            if let Some(share) = memory.shares.get_mut(&self.key.0) {
+                share.bytes += length;
+            }
         }
     }
 }
@@ -106,19 +123,45 @@ impl Drop for Permit {
 }
 
 impl Memory {
-    fn forget_old(&mut self, now: Instant) {
-        while let Some((at, _)) = self.order.front() {
-            if now.saturating_duration_since(*at) < KEPT_FOR
-                && self.order.len() <= MAX_KEPT
-                && self.bytes <= MAX_BYTES
-            {
-                break;
-            }
-            let Some((at, key)) = self.order.pop_front() else { break };
+    fn forget_old(&mut self, project: &ProjectId, now: Instant) {
+        let is_old = |at: Instant| now.saturating_duration_since(at) >= KEPT_FOR;
+        let oldest = |memory: &Self| Some(memory.shares.get(project)?.order.front()?.0);
+        while oldest(self).is_some_and(is_old) {
+            self.forget_oldest(project);
+        }
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        if self.kept <= MAX_KEPT && self.bytes <= MAX_BYTES {
+            return;
+        }
+        let projects: Vec<ProjectId> = self.shares.keys().cloned().collect();
+        for project in projects {
+            self.forget_old(&project, now);
+        }
+        while self.kept > MAX_KEPT || self.bytes > MAX_BYTES {
+            let by_bytes = self.bytes > MAX_BYTES;
+            let size = |share: &Share| if by_bytes { share.bytes } else { share.order.len() };
+            let largest = self.shares.iter().max_by_key(|(_, share)| size(share));
+            let Some(project) = largest.map(|(project, _)| project.clone()) else { return };
+            self.forget_oldest(&project);
+        }
+    }
+
+    fn forget_oldest(&mut self, project: &ProjectId) {
+        let Some(share) = self.shares.get_mut(project) else { return };
+        if let Some((at, key)) = share.order.pop_front() {
+            self.kept -= 1;
+            let key = (project.clone(), key);
             if self.entries.get(&key).is_some_and(|entry| entry.began == at) {
                 let entry = self.entries.remove(&key);
-                self.bytes -= entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.len());
+                let length = entry.and_then(|entry| entry.answer).map_or(0, |answer| answer.len());
+                share.bytes -= length;
+                self.bytes -= length;
             }
+        }
+        if share.order.is_empty() {
+            self.shares.remove(project);
         }
     }
 }
@@ -172,6 +215,24 @@ mod tests {
             begin_new(&idempotency, &number.to_string(), now + KEPT_FOR).finish(Bytes::new());
         }
         assert!(lock(&idempotency.0).entries.len() <= MAX_KEPT + 1);
+    }
+
+    #[test]
+    fn a_project_with_many_requests_costs_no_other_one_its_answers() {
+        let (idempotency, now) = (Idempotency::default(), Instant::now());
+        begin_new(&idempotency, "k", now).finish(Bytes::from_static(b"answer"));
+        let loud = ProjectId::from("loud");
+        for number in 0..MAX_KEPT + 10 {
+            let Begun::New(permit) = idempotency.begin_at(&loud, &number.to_string(), b"body", now) else {
+                panic!("{number} is new");
+            };
+            permit.finish(Bytes::from_static(b"another"));
+        }
+        assert!(matches!(idempotency.begin_at(&project(), "k", b"body", now), Begun::Done(_)));
+        assert!(matches!(idempotency.begin_at(&loud, "0", b"body", now), Begun::New(_)));
+        let memory = lock(&idempotency.0);
+        assert_eq!(memory.kept, memory.shares.values().map(|share| share.order.len()).sum::<usize>());
+        assert!(memory.kept <= MAX_KEPT + 1);
     }
 
     #[test]

@@ -99,7 +99,15 @@ impl Complete {
                 book.owed.remove(event);
                 book.got.insert(*event);
             }
-            Told::Recovered(_) | Told::Stopped => {}
+            Told::Recovered(name) => {
+                // Who came back twice where nobody knew it, and lost the first answer, which said so.
+                if truth.unshared.contains_key(&(client, name.clone()))
+                    && let Some(book) = self.books.get_mut(&(client, name.clone()))
+                {
+                    book.owed.clear();
+                }
+            }
+            Told::Stopped => {}
         }
         Ok(())
     }

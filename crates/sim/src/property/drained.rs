@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::Property;
 use crate::model::{Heard, LinkId, Model, NodeId, Number, Seen, Told};
-use crate::workload::Kind;
 
 /// Codes after which a client comes back (RFC 6455 §7.4.1: going away, service restart, try again later).
 const COME_BACK: [u16; 3] = [1001, 1012, 1013];
@@ -106,16 +105,11 @@ impl Drained {
     }
 
     /// Whether the engine that a client has come back to can know all that the client may have missed: it has heard
-    /// everything since before an event that the client had said to have. Who names the last event of each subscription
-    /// is known by that one alone.
-    fn can_vouch(link: LinkId, away: &Away, name: &str, truth: &Model) -> bool {
+    /// everything since before an event that the client had said to have.
+    fn can_vouch(link: LinkId, away: &Away, truth: &Model) -> bool {
         let Some(visit) = truth.visits.get(link) else { return false };
         let Some(feed) = truth.feeds.get(&visit.shard) else { return false };
-        let kind = truth.setting.clients.get(visit.client).map(|plan| plan.kind);
-        match away.had.iter().rfind(|(_, of)| of == name) {
-            Some((last, _)) if kind == Some(Kind::Session) => feed.place(*last).is_some(),
-            Some(_) | None => away.had.iter().any(|(event, _)| feed.place(*event).is_some()),
-        }
+        away.had.iter().any(|(event, _)| feed.place(*event).is_some())
     }
 
     fn came_back(
@@ -131,7 +125,7 @@ impl Drained {
         let in_time = in_time && Self::keeps_enough(truth);
         let is_calm = in_time && Self::is_calm(link, away.drain_began, truth);
         for (name, recovered) in items {
-            let is_owed = is_calm && Self::can_vouch(link, away, name, truth);
+            let is_owed = is_calm && Self::can_vouch(link, away, truth);
             if is_owed && away.confirmed.contains(name) && *recovered != Some(true) {
                 return Err(format!(
                     "client {client} was sent away by a node that stopped, and {name} is not vouched for"
@@ -140,7 +134,7 @@ impl Drained {
         }
         if is_calm && is_settled && !Self::has_twins(link, &away.had, truth) {
             let is_owed = |(_, name): &(Number, String)| {
-                items.iter().any(|(item, _)| item == name) && Self::can_vouch(link, away, name, truth)
+                items.iter().any(|(item, _)| item == name) && Self::can_vouch(link, away, truth)
             };
             let had: Vec<_> = away.had.iter().filter(|had| is_owed(had)).cloned().collect();
             if let Some(held) = self.links.get_mut(&link) {

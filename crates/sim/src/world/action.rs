@@ -80,14 +80,14 @@ impl World {
                 self.see(&Seen::Trouble(now + lasts));
                 if self.bus.has(node) {
                     self.bus.leave(node);
-                    self.post(node, &Job::Deaf);
+                    self.lose_bus(node);
                 }
                 self.clock.plan(now + lasts, Happening::Listen(node));
             }
             Action::StopBus { lasts } => {
                 self.see(&Seen::Trouble(now + lasts));
                 for node in self.bus.stop(now + lasts) {
-                    self.post(node, &Job::Deaf);
+                    self.lose_bus(node);
                     let at = now + lasts + self.bus.pause();
                     self.clock.plan(at, Happening::Listen(node));
                 }
@@ -135,6 +135,13 @@ impl World {
         // Clients may come before it listens to the bus.
         let at = now + self.bus.pause();
         self.clock.plan(at, Happening::Listen(number));
+    }
+
+    /// What a node misses of a bus that keeps it, it reads later.
+    fn lose_bus(&mut self, node: NodeId) {
+        if !self.plan.setting.durable {
+            self.post(node, &Job::Deaf);
+        }
     }
 
     fn node_at(&self, place: usize) -> Option<NodeId> {
@@ -209,13 +216,21 @@ impl World {
         let number = self.model.publish(event);
         self.figures.events += 1;
         self.see(&Seen::Published(number));
-        for _ in 0..copies {
+        // A bus that keeps what it has been told is told nothing twice.
+        for _ in 0..if self.plan.setting.durable { 1 } else { copies } {
             self.carry(project, &Message::Envelope(number, envelope.encode()));
         }
     }
 
     fn carry(&mut self, project: usize, message: &Message) {
         let now = self.now();
+        if self.plan.setting.durable {
+            for arrival in self.bus.keep(message.clone(), now) {
+                let happening = Happening::Browse(arrival.node, arrival.subscription);
+                self.clock.plan(arrival.at, happening);
+            }
+            return;
+        }
         for arrival in self.bus.publish(project, now) {
             let happening = Happening::Arrive(arrival.node, arrival.subscription, message.clone());
             self.clock.plan(arrival.at, happening);

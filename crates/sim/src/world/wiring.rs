@@ -10,26 +10,30 @@ use realtime_core::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use realtime_core::identity::{Credential, Identity, Standing};
 use realtime_core::refusal::{Refusal, RefusalKind};
 use realtime_core::replay::{Parked, Place, Position};
-use realtime_core::whereabouts::{self, Key};
+use realtime_core::whereabouts::{self, Key, SKEW};
 use realtime_protocol::appwrite::envelope;
 
 use super::{Happening, World};
-use crate::bus::Message;
+use crate::bus::{Kept, Message};
 use crate::directory::unavailable;
 use crate::memory::Note;
-use crate::model::{NodeId, Seen, ShardId};
-use crate::node::Job;
+use crate::model::{NodeId, Number, Seen, ShardId};
+use crate::node::{HISTORY_PATIENCE, Job, Node};
 
 /// The pauses of a directory that could not answer, as the server has them.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// Entries of a bus that keeps them that a node reads at once.
+const AT_ONCE: usize = 20;
+/// A newcomer that waits for what happened before looks this often whether it is there.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A node that cannot reach the bus tries again after this.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a node wants to know.
 #[derive(Debug)]
 pub(super) enum Question {
-    Who(ConnectionId, Arc<Hello>),
+    Who { connection: ConnectionId, hello: Arc<Hello>, asked_at: Instant },
     Authenticate(ConnectionId, ProjectId, Credential),
     Recall { connection: ConnectionId, keys: Vec<Key>, here: Vec<(SubscriptionId, Parked)> },
     Refresh { project: ProjectId, user: UserId, give_up: Instant, pause: Duration },
@@ -71,14 +75,17 @@ impl World {
     fn carry_out(&mut self, shard: ShardId, effect: Effect) {
         match effect {
             Effect::Wake(connection) => self.woken.push_back((shard, connection)),
-            Effect::Identify { connection, hello } => self.ask(shard, Question::Who(connection, hello)),
+            Effect::Identify { connection, hello } => {
+                let asked_at = self.now();
+                self.ask(shard, Question::Who { connection, hello, asked_at });
+            }
             Effect::Authenticate { connection, project, credential, .. } => {
                 self.ask(shard, Question::Authenticate(connection, project, credential));
             }
             Effect::Recall { connection, owner, subscriptions } => {
                 self.recall(shard, connection, &owner, subscriptions);
             }
-            Effect::Remember { owner, places } => self.remember(shard.0, &owner, places),
+            Effect::Remember { owner, places } => self.remember(shard, &owner, places),
             Effect::Refresh { project, user, is_awaited } => {
                 let outage = if is_awaited { self.plan.setting.outage } else { Duration::ZERO };
                 let give_up = self.now() + outage;
@@ -110,12 +117,17 @@ impl World {
         self.ask(shard, Question::Recall { connection, keys, here });
     }
 
-    fn remember(&mut self, number: NodeId, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
-        let now = self.now();
+    fn remember(&mut self, shard: ShardId, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+        let (number, now) = (shard.0, self.now());
         let since_start = self.since_start(now);
+        let is_connected = self.is_connected(number);
         let Some(node) = self.nodes.get_mut(number) else { return };
+        let Some(inbox) = node.inboxes.get(shard.1) else { return };
+        let lag = now.saturating_duration_since(inbox.heard.until(node.heard_total, now));
+        let unheard = if is_connected { lag } else { node.whereabouts.keeps().max(lag) };
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
+            let place = place.map(|place| place.unheard_for(unheard, now));
             let place_and_time = place.clone().map(|Place { position, at }| {
                 let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
                 (position, node.wall(since_start).saturating_sub(age))
@@ -134,16 +146,25 @@ impl World {
     pub(super) fn note(&mut self, number: NodeId, note: Note) {
         let now = self.now();
         let Some(node) = self.nodes.get(number) else { return };
-        if node.is_alive() || node.has_settled {
-            self.memory.remember(note, node.whereabouts.keeps(), now);
-        }
+        let name = note.0.1.as_str().to_owned();
+        let is_known = self.memory.knows(&note.0, now);
+        let is_taken = (node.is_alive() || node.has_settled)
+            && self.memory.remember(note, node.whereabouts.keeps(), now);
+        self.model.shared(number, &name, is_taken || is_known);
     }
 
     /// A look-up is made now; its answer takes a while to come back.
     pub(super) fn look(&mut self, shard: ShardId, takes: Duration, question: Question) {
         let now = self.now();
         let answer = match question {
-            Question::Who(connection, hello) => {
+            Question::Who { connection, hello, asked_at } => {
+                let inbox = self.nodes.get(shard.0).and_then(|node| node.inboxes.get(shard.1));
+                let due = inbox.and_then(|inbox| inbox.history_due);
+                if due.is_some_and(|due| now < due.min(asked_at + HISTORY_PATIENCE)) {
+                    let question = Question::Who { connection, hello, asked_at };
+                    self.clock.plan(now + LOOK_AGAIN, Happening::Look(shard, takes, question));
+                    return;
+                }
                 let found =
                     self.directory.admit(hello.project.as_str(), &hello.credentials, &self.model, now);
                 Answer::Who(connection, found)
@@ -231,7 +252,82 @@ impl World {
         }
         let job = if node.has_listened { Job::Gap } else { Job::Begin };
         node.has_listened = true;
-        self.post(number, &job);
+        if self.plan.setting.durable {
+            self.begin_to_browse(number);
+        } else {
+            self.post(number, &job);
+        }
+    }
+
+    /// Whether what happens reaches a node at the moment.
+    fn is_connected(&self, number: NodeId) -> bool {
+        let is_there = |node: &Node| node.reader.is_some_and(|reader| reader.is_there);
+        let reads = !self.plan.setting.durable || self.nodes.get(number).is_some_and(is_there);
+        self.bus.has(number) && reads
+    }
+
+    /// A node reads on from where it stood, or from as long ago as events are kept.
+    fn begin_to_browse(&mut self, number: NodeId) {
+        let now = self.now();
+        let oldest = now.checked_sub(self.plan.setting.replay.window).unwrap_or(now);
+        let from = self.bus.kept.partition_point(|kept| kept.at <= oldest);
+        let first = self.bus.kept.get(from).map(|kept| kept.at);
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        match node.reader {
+            Some(reader) => node.begin_to_read(reader.next, false),
+            None => {
+                node.begin_to_read(from, true);
+                match first {
+                    // Whoever has the entry before the oldest of these sees that none is missing.
+                    Some(_) if from > 0 => self.post(number, &Job::BeginFrom(oldest)),
+                    Some(first) => self.post(number, &Job::BeginFrom(first)),
+                    None if from > 0 => self.post(number, &Job::BeginFrom(oldest)),
+                    None => self.post(number, &Job::Begin),
+                }
+            }
+        }
+        if let Some(subscription) = self.bus.subscription(number) {
+            self.clock.plan(now, Happening::Browse(number, subscription));
+        }
+    }
+
+    /// A node reads some of what the bus has kept.
+    pub(super) fn browse(&mut self, number: NodeId, subscription: u64) {
+        let now = self.now();
+        if !self.bus.listens(number, subscription) {
+            return;
+        }
+        let Some(node) = self.nodes.get_mut(number) else { return };
+        let (started, again_at) = (node.started, node.read_on(now));
+        let Some(reader) = &mut node.reader else { return };
+        let read = *reader;
+        let entries: Vec<Kept> = self.bus.kept.iter().skip(read.next).take(AT_ONCE).cloned().collect();
+        reader.next += entries.len();
+        reader.is_there |= entries.is_empty();
+        for Kept { at, message } in &entries {
+            let job = match message {
+                Message::Envelope(event, bytes) => match envelope::decode(bytes) {
+                    Ok(decoded) if read.is_there => Job::Publish(*event, Arc::new(decoded)),
+                    Ok(decoded) if *at + SKEW < started => Job::Record(*event, Arc::new(decoded), *at),
+                    Ok(decoded) => Job::PublishLate(*event, Arc::new(decoded), *at),
+                    Err(error) => {
+                        return self.fail("running", format!("an envelope cannot be read: {error}"));
+                    }
+                },
+                Message::Garbled if read.looks_back && !read.is_there => Job::BeginFrom(*at),
+                Message::Garbled => Job::Gap,
+            };
+            self.post(number, &job);
+        }
+        if read.is_there {
+            return;
+        }
+        self.see(&Seen::Trouble(now));
+        if entries.is_empty() {
+            self.post(number, &Job::Loaded);
+        } else {
+            self.clock.plan(again_at, Happening::Browse(number, subscription));
+        }
     }
 
     /// A message from the bus reaches a node.
@@ -252,10 +348,11 @@ impl World {
     pub(super) fn post(&mut self, number: NodeId, job: &Job) {
         let now = self.now();
         let Some(node) = self.nodes.get_mut(number) else { return };
+        node.heard_total += u64::from(!matches!(job, Job::Drain(_)));
         for shard in 0..node.inboxes.len() {
             let at = node.post(shard, now);
             if let Some(inbox) = node.inboxes.get_mut(shard) {
-                inbox.push_back(job.clone());
+                inbox.jobs.push_back((job.clone(), now));
             }
             self.clock.plan(at, Happening::Work((number, shard)));
         }
@@ -265,26 +362,50 @@ impl World {
     pub(super) fn work(&mut self, shard: ShardId) {
         let now = self.now();
         let Some(node) = self.nodes.get_mut(shard.0).filter(|node| node.is_alive()) else { return };
-        let Some(job) = node.inboxes.get_mut(shard.1).and_then(std::collections::VecDeque::pop_front) else {
-            return;
-        };
+        let total = node.heard_total;
+        let Some(inbox) = node.inboxes.get_mut(shard.1) else { return };
+        let Some((job, posted_at)) = inbox.jobs.pop_front() else { return };
+        if !matches!(job, Job::Drain(_)) {
+            inbox.heard.one_more(total, now);
+        }
+        match job {
+            Job::Begin | Job::Loaded => inbox.history_due = None,
+            Job::BeginFrom(_) => inbox.history_due = Some(now + HISTORY_PATIENCE),
+            Job::Publish(..)
+            | Job::PublishLate(..)
+            | Job::Record(..)
+            | Job::Deaf
+            | Job::Gap
+            | Job::Drain(_) => {}
+        }
         match job {
             Job::Publish(number, event) => {
-                self.see(&Seen::Took(shard, number));
-                self.step(shard, |engine| engine.publish(&event, now));
-                let kept = self.engine(shard).map(|engine| engine.stats().replay_bytes).unwrap_or_default();
-                self.see(&Seen::Keeps(shard, kept));
+                self.give(shard, number, |engine| engine.publish(&event, posted_at));
             }
+            Job::PublishLate(number, event, at) => {
+                self.give(shard, number, |engine| engine.publish_late(&event, at, now));
+            }
+            Job::Record(number, event, at) => self.give(shard, number, |engine| engine.record(&event, at)),
             Job::Begin => {
                 self.see(&Seen::Gapped(shard));
-                self.step(shard, |engine| engine.begin(now));
+                self.step(shard, |engine| engine.begin(posted_at));
             }
+            Job::BeginFrom(since) => self.step(shard, |engine| engine.begin_from(since)),
+            Job::Loaded => self.step(shard, Engine::loaded),
             Job::Gap => {
                 self.see(&Seen::Gapped(shard));
-                self.step(shard, |engine| engine.gap(now));
+                self.step(shard, |engine| engine.gap(posted_at));
             }
             Job::Deaf => self.step(shard, Engine::deaf),
             Job::Drain(window) => self.step(shard, |engine| engine.drain(now + window, now)),
         }
+    }
+
+    /// An engine gets to know of an event.
+    fn give(&mut self, shard: ShardId, number: Number, act: impl FnOnce(&mut Engine)) {
+        self.see(&Seen::Took(shard, number));
+        self.step(shard, act);
+        let kept = self.engine(shard).map(|engine| engine.stats().replay_bytes).unwrap_or_default();
+        self.see(&Seen::Keeps(shard, kept));
     }
 }
