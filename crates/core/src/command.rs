@@ -70,9 +70,9 @@ pub struct Subscribe {
 }
 
 impl Subscribe {
-    /// Whether a client may come back for what it missed of it. Nothing of a live tail is kept.
+    /// Whether a client may come back for what it missed of it. Nothing of a live tail is kept, and nothing comes to who listens to nothing.
     pub(crate) fn is_resumable(&self) -> bool {
-        self.channels.is_empty() || self.channels.iter().any(|channel| channel.tailed_project().is_none())
+        self.channels.iter().any(|channel| channel.tailed_project().is_none())
     }
 }
 

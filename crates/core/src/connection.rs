@@ -5,8 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use crate::command::{Command, Hello, Malformed, Subscribe};
 use crate::effect::Owner;
 use crate::id::{MembershipId, ProjectId, SubscriptionId, UserId};
@@ -121,8 +119,6 @@ pub(crate) struct CatchUp {
     pub(crate) cursor: Mark,
     /// Whether it is being looked up where the client stood: until then nothing is sent.
     pub(crate) waits: bool,
-    /// Events that it got out of turn, with the subscriptions that they were for.
-    met: SmallVec<[(Mark, SmallVec<[SubscriptionId; 1]>); 1]>,
     /// Subscriptions that had got everything up to a place when others came back for what is before it.
     ahead: Vec<(SubscriptionId, Mark)>,
 }
@@ -130,7 +126,7 @@ pub(crate) struct CatchUp {
 impl CatchUp {
     /// Nothing is missed but what happens after this.
     pub(crate) fn at(cursor: Mark) -> Self {
-        Self { cursor, waits: false, met: SmallVec::new(), ahead: Vec::new() }
+        Self { cursor, waits: false, ahead: Vec::new() }
     }
 
     /// A subscription has got everything up to here.
@@ -141,11 +137,6 @@ impl CatchUp {
         }
     }
 
-    /// An event reached subscriptions out of turn.
-    pub(crate) fn meet(&mut self, mark: Mark, subscriptions: SmallVec<[SubscriptionId; 1]>) {
-        self.met.push((mark, subscriptions));
-    }
-
     /// These go on where they stood, whatever was known of them before.
     pub(crate) fn come_back(&mut self, resumed: &[SubscriptionId]) {
         self.ahead.retain(|(known, _)| !resumed.contains(known));
@@ -153,8 +144,7 @@ impl CatchUp {
 
     /// Whether a subscription has got what happened here.
     pub(crate) fn got(&self, subscription: &SubscriptionId, mark: Mark) -> bool {
-        self.met.iter().any(|(met, subscriptions)| *met == mark && subscriptions.contains(subscription))
-            || self.ahead.iter().any(|(known, ahead)| known == subscription && mark <= *ahead)
+        self.ahead.iter().any(|(known, ahead)| known == subscription && mark <= *ahead)
     }
 }
 

@@ -719,7 +719,7 @@ impl Engine {
     }
 
     /// Begins to read a user's roles again. The event that tells of the change still reaches the connections that may
-    /// see it under their old roles: a removed member learns of the removal. Somebody whom only a token speaks of is
+    /// see it under their old roles, unless they are catching up: a removed member learns of the removal. Somebody whom only a token speaks of is
     /// concerned by what was announced alone. The connections that got the event are returned.
     fn roles_changed(
         &mut self,
@@ -743,7 +743,11 @@ impl Engine {
             if self.is_rechecking(id) || (is_claimed && !announced) {
                 continue;
             }
-            if event.is_some_and(|(event, mark)| self.deliver_if_entitled(event, mark, id)) {
+            // Who is still getting what came before must not be told of anything after it.
+            let is_behind = self.live(id).is_some_and(|live| live.catching_up.is_some());
+            if let Some((event, mark)) = event.filter(|_| !is_behind)
+                && self.deliver_if_entitled(event, mark, id)
+            {
                 met.push(id);
             }
             self.recheck(id);
@@ -846,14 +850,8 @@ impl Engine {
 
     fn deliver_if_entitled(&mut self, event: &Arc<Event>, mark: Mark, id: ConnectionId) -> bool {
         let Verdict::Delivered { subscriptions } = self.explain(event, id) else { return false };
-        let subscriptions: SmallVec<[SubscriptionId; 1]> = subscriptions.into();
-        if let Some(live) = self.connection_mut(id).and_then(Connection::live_mut)
-            && let Some(catching_up) = &mut live.catching_up
-        {
-            // It is not to come once more when the log is read up to it.
-            catching_up.meet(mark, subscriptions.clone());
-        }
-        self.deliver(id, mark, Delivery { event: Arc::clone(event), subscriptions });
+        let delivery = Delivery { event: Arc::clone(event), subscriptions: subscriptions.into() };
+        self.deliver(id, mark, delivery);
         true
     }
 

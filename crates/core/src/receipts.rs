@@ -41,12 +41,14 @@ impl Receipts {
     /// Whether it is time to ask: soon at first, so that it is known early whether the client answers.
     pub fn is_due(&self) -> bool {
         let enough = if self.number == 0 { 1 } else { EVENTS };
-        self.asked.len() < ASKED && self.events >= enough
+        self.asked.len() < ASKED && self.events >= enough && !self.is_mute()
     }
 
     /// The payload of a Ping whose Pong is this receipt.
     pub fn ask(&mut self, receipt: Receipt) -> Bytes {
-        if self.asked.len() >= ASKED {
+        if self.is_mute() {
+            self.asked = VecDeque::new();
+        } else if self.asked.len() >= ASKED {
             self.asked.pop_front();
         }
         self.number = self.number.wrapping_add(1);

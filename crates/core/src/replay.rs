@@ -24,6 +24,9 @@ pub struct Bounds {
     pub bytes: usize,
     /// The same of all projects together.
     pub total_bytes: usize,
+    /// How far apart two engines may hear the same two events in another order: who comes back from elsewhere gets what
+    /// happened so long before its place once more.
+    pub disorder: Duration,
 }
 
 impl Default for Bounds {
@@ -34,6 +37,7 @@ impl Default for Bounds {
             events: 50_000,
             bytes: 16 * 1024 * 1024,
             total_bytes: 128 * 1024 * 1024,
+            disorder: Duration::ZERO,
         }
     }
 }
@@ -189,8 +193,28 @@ impl Log {
                 self.copies.remove(&first.event.id);
             }
         }
-        self.dropped = Some(Dropped { id: first.event.id.clone(), is_known, mark: first.mark, at: first.at });
+        // What a source had kept may be recorded after what is later by the clock here.
+        let at = self.dropped.as_ref().map_or(first.at, |before| before.at.max(first.at));
+        self.dropped = Some(Dropped { id: first.event.id.clone(), is_known, mark: first.mark, at });
         size
+    }
+
+    /// The place after which is kept everything that another engine may have heard after this one.
+    fn before_disorder(&self, mark: Mark, disorder: Duration) -> Result<Mark, Lost> {
+        if disorder.is_zero() {
+            return Ok(mark);
+        }
+        let later = self.kept.partition_point(|kept| kept.mark <= mark);
+        let at = later.checked_sub(1).and_then(|place| self.kept.get(place)).map(|kept| kept.at);
+        let Some(from) = at.or(self.dropped.as_ref().map(|dropped| dropped.at)) else { return Ok(mark) };
+        let is_before = |at: Instant| at + disorder < from;
+        let first = self.kept.partition_point(|kept| is_before(kept.at));
+        match (first.checked_sub(1).and_then(|place| self.kept.get(place)), &self.dropped) {
+            (Some(kept), _) => Ok(kept.mark.min(mark)),
+            (None, Some(dropped)) if is_before(dropped.at) => Ok(dropped.mark),
+            (None, Some(_)) => Err(Lost::Unknown),
+            (None, None) => Ok(Mark::default()),
+        }
     }
 
     fn drop_before(&mut self, oldest: Instant) -> usize {
@@ -375,7 +399,7 @@ impl Replay {
         let log = self.logs.get(project).ok_or(lost)?;
         let dropped = log.dropped.as_ref().filter(|dropped| dropped.is_known && dropped.id == *event);
         let found = log.marks.get(event).copied().or_else(|| dropped.map(|dropped| dropped.mark));
-        found.ok_or(lost)
+        log.before_disorder(found.ok_or(lost)?, self.bounds.disorder)
     }
 
     /// Up to `limit` events after a mark, in order; `None` if some of them are not kept any more.
@@ -410,7 +434,8 @@ impl Replay {
         }
         self.bytes -= freed;
         if self.logs.len() > MAX_LOGS {
-            self.logs.retain(|_, log| !log.kept.is_empty());
+            let is_recent = |dropped: &Dropped| dropped.at >= oldest;
+            self.logs.retain(|_, log| !log.kept.is_empty() || log.dropped.as_ref().is_some_and(is_recent));
             // What was in those that are forgotten is older than that.
             match &mut self.hearing {
                 Hearing::Deaf => {}

@@ -17,6 +17,8 @@ const DEAF: Duration = Duration::from_secs(10);
 const SAME: Duration = Duration::from_millis(100);
 /// Places remembered at most; the oldest are forgotten beyond it.
 const MAX_PLACES: usize = 1_000_000;
+/// Former writings of places that are remembered still, at most, beside as many as there are places.
+const MAX_REWRITTEN: usize = 1_024;
 
 /// A subscription, whoever's it is.
 pub type Key = (Owner, SubscriptionId);
@@ -29,6 +31,8 @@ pub struct Whereabouts {
     places: HashMap<Key, Known>,
     /// In the order in which they were written; some have been written again since.
     order: VecDeque<(Instant, Key)>,
+    /// When a place that was not old was last forgotten for want of room.
+    forgot_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -41,7 +45,13 @@ impl Whereabouts {
     /// Remembers places for as long as events are kept, and a little longer; those of requests in the URL for a time of
     /// their own.
     pub fn new(window: Duration, keeps_requests: Duration) -> Self {
-        Self { keeps: window + LONGER, keeps_requests, places: HashMap::new(), order: VecDeque::new() }
+        Self {
+            keeps: window + LONGER,
+            keeps_requests,
+            places: HashMap::new(),
+            order: VecDeque::new(),
+            forgot_at: None,
+        }
     }
 
     /// For how long a place is remembered.
@@ -74,25 +84,41 @@ impl Whereabouts {
         while let Some((at, key)) =
             self.order.pop_front_if(|(at, _)| *at + keeps < now || self.places.len() > MAX_PLACES)
         {
-            if self.places.get(&key).is_some_and(|known| known.written == at) {
+            if is_current(&self.places, &key, at) {
                 self.places.remove(&key);
+                if at + keeps >= now {
+                    self.forgot_at = Some(now);
+                }
             }
+        }
+        // However often the same places are written, they cost no more.
+        if self.order.len() > MAX_REWRITTEN + 2 * self.places.len() {
+            self.order.retain(|(at, key)| is_current(&self.places, key, *at));
         }
     }
 
-    /// Where these stood; those that are not known are left out.
+    /// Where these stood; those that are not known are left out, unless they may have been forgotten too early.
     pub fn recall(
         &self,
         owner: &Owner,
         ids: &[SubscriptionId],
         now: Instant,
     ) -> Vec<(SubscriptionId, Parked)> {
+        // As old as can be, so that whatever the shared memory knows counts.
+        let forgotten = self.forgot_at.filter(|at| *at + self.keeps >= now);
+        let at = now.checked_sub(self.keeps).unwrap_or(now);
+        let lost = forgotten.map(|_| Parked { position: Position::Lost, at });
         let known = ids.iter().filter_map(|id| {
-            let parked = self.known(&(owner.clone(), id.clone()), now)?;
+            let parked = self.known(&(owner.clone(), id.clone()), now).or(lost.as_ref())?;
             Some((id.clone(), parked.clone()))
         });
         known.collect()
     }
+}
+
+/// Whether a place was written last at this moment.
+fn is_current(places: &HashMap<Key, Known>, key: &Key, at: Instant) -> bool {
+    places.get(key).is_some_and(|known| known.written == at)
 }
 
 /// Puts what the shared memory says of a subscription beside what is known here. `age` is how long ago the place was
@@ -138,6 +164,40 @@ mod tests {
         here.remember((owner(), "s".into()), Some(Place { position: after("e1"), at: None }), start);
         let known = |at: Instant| !here.recall(&owner(), &["s".into()], at).is_empty();
         assert!(known(start + WINDOW + LONGER) && !known(start + WINDOW + LONGER + SAME));
+    }
+
+    #[test]
+    fn places_that_are_written_over_and_over_cost_no_more() {
+        let start = Instant::now();
+        let mut here = Whereabouts::new(WINDOW, SHORT);
+        for number in 0..10_000 {
+            let place = Place { position: Position::Beginning, at: None };
+            here.remember(
+                (owner(), format!("s{}", number % 10).as_str().into()),
+                Some(place),
+                start + SAME * number,
+            );
+        }
+        assert!(here.order.len() <= MAX_REWRITTEN + 2 * 10 + 1, "{}", here.order.len());
+        assert_eq!(here.recall(&owner(), &["s3".into()], start + SAME * 10_000).len(), 1);
+    }
+
+    #[test]
+    fn nobody_is_taken_for_new_whose_place_had_to_make_room() {
+        let start = Instant::now();
+        let mut here = Whereabouts::new(WINDOW, SHORT);
+        let place = |event: &str| Some(Place { position: after(event), at: None });
+        here.remember((owner(), "first".into()), place("e"), start);
+        assert!(here.recall(&owner(), &["new".into()], start).is_empty());
+        for number in 0..MAX_PLACES {
+            here.remember((owner(), number.to_string().as_str().into()), place("e"), start + SAME);
+        }
+        let mut found = here.recall(&owner(), &["first".into()], start + SAME);
+        assert_eq!(found.iter().map(|(_, parked)| &parked.position).next(), Some(&Position::Lost));
+        merge(&mut found, &"first".into(), after("there"), WINDOW, start + SAME);
+        assert_eq!(found.iter().map(|(_, parked)| &parked.position).next(), Some(&after("there")));
+        let later = start + SAME + WINDOW + LONGER + SAME;
+        assert!(here.recall(&owner(), &["first".into()], later).is_empty());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -44,6 +44,11 @@ pub trait Bus: Send + Sync + Debug {
     /// Whether events come in at the moment. A node that hears nothing is not ready for clients.
     fn is_connected(&self) -> bool {
         true
+    }
+
+    /// How far apart two nodes may hear the same two events in another order.
+    fn disorder(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// Posts what comes in to the node, for as long as the bus lives.

@@ -420,6 +420,7 @@ impl<'a> Reader<'a> {
             events: self.at_least("resume.events", 1)?,
             bytes: self.at_least("resume.bytes", 1)?,
             total_bytes: self.at_least("resume.total_bytes", 1)?,
+            ..replay::Bounds::default()
         })
     }
 

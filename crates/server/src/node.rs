@@ -175,11 +175,13 @@ impl Node {
         let (stop_shards, shards_stopped) = watch::channel(false);
         let mut shards = Vec::new();
         let heard_total = HeardTotal::default();
+        let mut engine = settings.engine;
+        engine.replay.disorder = bus.disorder();
         let mut threads = Vec::new();
         for number in 0..settings.shards.max(1) {
             let parts = ShardParts {
                 number,
-                settings: settings.engine.clone(),
+                settings: engine.clone(),
                 seed: rand::random(),
                 admission: Arc::clone(&admission),
                 presences: Arc::clone(&presences),

@@ -24,6 +24,10 @@ use crate::bus::Bus;
 const ON_THEIR_WAY: usize = 100_000;
 /// How long stopping waits for them.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The pause before the same is tried again that could not be shared; it doubles with each attempt.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// How many of them are sent at once.
 const AT_ONCE: usize = 500;
 
@@ -178,13 +182,18 @@ impl Whereabouts {
         let mut batch = Vec::with_capacity(AT_ONCE);
         let mut is_told = false;
         while notes.recv_many(&mut batch, AT_ONCE).await > 0 {
-            let is_shared = shared.memory.remember(&batch, self.keeps).await.is_some();
-            if !is_shared && !is_told {
-                warn!(
-                    "places of subscriptions cannot be shared; clients that change servers are not vouched for"
-                );
+            let mut pause = FIRST_PAUSE;
+            while shared.memory.remember(&batch, self.keeps).await.is_none() {
+                if !is_told {
+                    warn!(
+                        "places of subscriptions cannot be shared; clients that change servers are not vouched for"
+                    );
+                }
+                is_told = true;
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            is_told = !is_shared;
+            is_told = false;
             shared.unsaid.send_modify(|unsaid| *unsaid -= batch.len());
             batch.clear();
         }

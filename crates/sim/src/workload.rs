@@ -367,6 +367,7 @@ fn setting(random: &mut Random, theme: Theme) -> Setting {
         events: if short && random.percent(50) { 10 + random.below(100) } else { 10_000 },
         bytes: if short && random.percent(30) { 20_000 } else { 16 * 1024 * 1024 },
         total_bytes: if short && random.percent(30) { 30_000 } else { 128 * 1024 * 1024 },
+        disorder: Duration::ZERO,
     };
     Setting {
         places,

@@ -52,7 +52,9 @@ impl Engine {
         let stood = self.replay.find(&live.project, parked);
         self.count_recovery(Some(stood.map(drop)));
         let Ok(start) = stood else { return };
-        let held: Vec<Subscription> = self.index.subscriptions(id).cloned().collect();
+        // Those with a name have a place of their own.
+        let held = self.index.subscriptions(id).filter(|held| !held.named);
+        let held: Vec<Subscription> = held.cloned().collect();
         let resumed: Vec<SubscriptionId> = held.iter().map(|held| held.id.clone()).collect();
         for held in held {
             self.index.subscribe(id, Subscription { start, ..held });

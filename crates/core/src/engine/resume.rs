@@ -205,6 +205,7 @@ impl Engine {
         let mut made = Vec::with_capacity(wanted.len());
         let mut places = Vec::new();
         for (subscription, recovery) in wanted {
+            let was_named = self.index.subscriptions(id).any(|held| held.id == subscription.id && held.named);
             made.push(Subscribed {
                 id: subscription.id.clone(),
                 channels: subscription.channels.to_vec(),
@@ -215,6 +216,8 @@ impl Engine {
             if subscription.named {
                 let place = self.place_of(&owner.project, &subscription, Mark::default());
                 places.push((subscription.id.clone(), Some(place)));
+            } else if was_named {
+                places.push((subscription.id.clone(), None));
             }
             self.begin_to_tail(id, &subscription, claims);
             self.index.subscribe(id, subscription);
@@ -266,7 +269,7 @@ impl Engine {
 
     /// From now on the connection is sent what is in the log since these subscriptions stood, until it has got all.
     pub(super) fn begin_to_catch_up(&mut self, id: ConnectionId, resumed: &[SubscriptionId]) {
-        let last = self.replay.last();
+        let last = self.replay.tick();
         let held = self.index.subscriptions(id);
         let Some(from) = held.filter(|held| resumed.contains(&held.id)).map(|held| held.start).min() else {
             return;
@@ -282,7 +285,7 @@ impl Engine {
         }
         catching_up.cursor = from.min(looked_at);
         live.catching_up = Some(catching_up);
-        // What it acknowledged so far was not about this.
+        // What it acknowledged so far was not about this, nor is what it was asked to before.
         live.acknowledged = live.acknowledged.min(from);
         live.came_back = last;
         self.effects.push_back(Effect::Wake(id));

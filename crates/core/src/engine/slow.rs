@@ -58,6 +58,7 @@ impl Engine {
         let mut worst: Vec<(usize, ConnectionId)> = self
             .ids()
             .into_iter()
+            .filter(|id| !self.is_closing(*id))
             .map(|id| (waiting(&id), id))
             .filter(|(size, _)| *size >= SHED_FROM)
             .collect();
@@ -77,6 +78,10 @@ impl Engine {
 
     /// Closes it, to come back and get what it missed.
     pub(super) fn drop_slow(&mut self, id: ConnectionId) {
+        // Its last words are queued, and nothing comes after them.
+        if self.is_closing(id) {
+            return;
+        }
         self.stats.slow += 1;
         if let Some(connection) = self.connection_mut(id) {
             connection.outbox.clear();

@@ -30,7 +30,8 @@ fn event(project: &str, id: &str, size: usize) -> Arc<Event> {
 }
 
 fn bounds() -> Bounds {
-    Bounds { window: Duration::from_secs(10), events: 4, bytes: 100_000, total_bytes: 1_000_000 }
+    let window = Duration::from_secs(10);
+    Bounds { window, events: 4, bytes: 100_000, total_bytes: 1_000_000, disorder: Duration::ZERO }
 }
 
 /// A log that has heard everything since a moment.
@@ -308,6 +309,60 @@ fn an_event_that_came_often_is_not_known_by_a_later_time_once_the_first_is_dropp
     }
 }
 
+#[test]
+fn what_another_engine_may_have_heard_after_the_place_comes_again() {
+    let start = Instant::now();
+    let bounds = Bounds { disorder: Duration::from_secs(2), ..bounds() };
+    let mut replay = log_since(bounds, start);
+    let p = "p".into();
+    for (second, id) in ["a", "b", "c", "d"].iter().enumerate() {
+        replay.record(&event("p", id, 1), start + Duration::from_millis(1_500) * second as u32);
+    }
+    let found =
+        |replay: &Replay, id: &str| replay.find_event(&p, &id.into()).map(|mark| ids(replay, "p", mark));
+    assert_eq!(found(&replay, "a").unwrap(), ["a", "b", "c", "d"]);
+    assert_eq!(found(&replay, "c").unwrap(), ["b", "c", "d"]);
+    assert_eq!(found(&replay, "d").unwrap(), ["c", "d"]);
+    replay.record(&event("p", "e", 1), start + Duration::from_secs(6));
+    assert_eq!(found(&replay, "d").unwrap(), ["c", "d", "e"]);
+    assert_eq!(found(&replay, "b"), Err(Lost::Unknown), "what was before it is not there any more");
+    replay.record(&event("p", "f", 1), start + Duration::from_secs(6));
+    assert_eq!(found(&replay, "d"), Ok(vec!["c".into(), "d".into(), "e".into(), "f".into()]));
+}
+
+#[test]
+fn a_log_that_made_room_is_not_forgotten_while_its_events_are_recent() {
+    let start = Instant::now();
+    let mut replay = log_since(Bounds { bytes: 1_000_000, total_bytes: MAX_LOGS * 2_000, ..bounds() }, start);
+    for number in 0..=MAX_LOGS {
+        replay.record(&event(&format!("quiet {number}"), "e", 1), start);
+    }
+    let now = start + Duration::from_secs(60);
+    let before = Parked { position: Position::Beginning, at: now };
+    replay.record(&event("busy", "dropped", 900_000), now + Duration::from_secs(1));
+    let level = replay.bounds.total_bytes;
+    replay.bounds.total_bytes = 1;
+    replay.make_room();
+    replay.bounds.total_bytes = level;
+    replay.record(&event("other", "later", 1), now + Duration::from_secs(5));
+    assert_eq!(replay.find(&"busy".into(), &before), Err(Lost::Unknown));
+}
+
+#[test]
+fn what_is_recorded_late_does_not_make_a_later_event_look_older() {
+    let start = Instant::now();
+    let mut replay = log_since(bounds(), start);
+    let at = |second| start + Duration::from_secs(second);
+    replay.record(&event("p", "live", 1), at(9));
+    // A source that kept it says that it was earlier.
+    replay.record(&event("p", "kept", 1), at(7));
+    for id in ["a", "b", "c", "d"] {
+        replay.record(&event("p", id, 1), at(10));
+    }
+    let before_both = Parked { position: Position::Beginning, at: at(8) };
+    assert_eq!(replay.find(&"p".into(), &before_both), Err(Lost::Unknown));
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Record { project: usize, size: usize, seconds: u64 },
@@ -327,7 +382,8 @@ const PROJECTS: [&str; 3] = ["p", "q", "r"];
 proptest! {
     #[test]
     fn what_is_recovered_is_exactly_what_happened_since(steps in proptest::collection::vec(step(), 0..80)) {
-        let bounds = Bounds { window: Duration::from_secs(12), events: 8, bytes: 3_000, total_bytes: 6_000 };
+        let window = Duration::from_secs(12);
+        let bounds = Bounds { window, events: 8, bytes: 3_000, total_bytes: 6_000, ..bounds() };
         let mut now = Instant::now();
         let mut replay = log_since(bounds, now);
         let start = now;

@@ -309,6 +309,10 @@ fn heed(event: &Event) -> Result<(), String> {
     }
 }
 
+/// NATS keeps the order of what one connection publishes, and only that: longer than it takes an event from any publisher
+/// to any server of a cluster.
+const DISORDER: Duration = Duration::from_secs(2);
+
 impl Bus for Nats {
     fn name(&self) -> &'static str {
         "nats"
@@ -316,6 +320,10 @@ impl Bus for Nats {
 
     fn is_connected(&self) -> bool {
         self.connected.load(Ordering::Relaxed)
+    }
+
+    fn disorder(&self) -> Duration {
+        if self.settings.durable.is_some() { Duration::ZERO } else { DISORDER }
     }
 
     fn run(&self, node: NodeInbox) -> BusFuture<'_, Infallible> {

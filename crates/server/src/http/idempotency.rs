@@ -38,6 +38,8 @@ pub(super) struct Idempotency(Arc<Mutex<Memory>>);
 
 #[derive(Debug, Default)]
 struct Memory {
+    /// Of the last request.
+    number: u64,
     entries: HashMap<Key, Entry>,
     /// By project.
     shares: BTreeMap<ProjectId, Share>,
@@ -59,6 +61,7 @@ struct Share {
 #[derive(Debug)]
 struct Entry {
     fingerprint: Fingerprint,
+    number: u64,
     began: Instant,
     /// `None` while the request is under way.
     answer: Option<Bytes>,
@@ -70,6 +73,7 @@ struct Entry {
 pub(super) struct Permit {
     memory: Arc<Mutex<Memory>>,
     key: Key,
+    number: u64,
 }
 
 impl Idempotency {
@@ -89,10 +93,12 @@ impl Idempotency {
             Some(Entry { answer: Some(answer), .. }) => Begun::Done(answer.clone()),
             Some(Entry { answer: None, .. }) => Begun::UnderWay,
             None => {
-                memory.entries.insert(key.clone(), Entry { fingerprint, began: now, answer: None });
+                memory.number += 1;
+                let number = memory.number;
+                memory.entries.insert(key.clone(), Entry { fingerprint, number, began: now, answer: None });
                 memory.kept += 1;
                 memory.shares.entry(project.clone()).or_default().order.push_back((now, key.1.clone()));
-                Begun::New(Permit { memory: Arc::clone(&self.0), key })
+                Begun::New(Permit { memory: Arc::clone(&self.0), key, number })
             }
         }
     }
@@ -102,7 +108,7 @@ impl Permit {
     /// The request was carried out, and this is the answer to give from now on.
     pub(super) fn finish(self, answer: Bytes) {
         let mut memory = lock(&self.memory);
-        if let Some(entry) = memory.entries.get_mut(&self.key) {
+        if let Some(entry) = memory.entries.get_mut(&self.key).filter(|entry| entry.number == self.number) {
             let length = answer.len();
             entry.answer = Some(answer);
             memory.bytes += length;
@@ -116,7 +122,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         let mut memory = lock(&self.memory);
-        if memory.entries.get(&self.key).is_some_and(|entry| entry.answer.is_none()) {
+        // The same key may have been forgotten, and come again.
+        let is_own = |entry: &Entry| entry.number == self.number && entry.answer.is_none();
+        if memory.entries.get(&self.key).is_some_and(is_own) {
             memory.entries.remove(&self.key);
         }
     }

@@ -19,6 +19,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{Full, StreamBody};
 use hyper::body::{Frame, Incoming};
+use realtime_core::command::Hello;
 use realtime_core::id::EventId;
 use realtime_core::refusal::{Close, Refusal, RefusalKind};
 use realtime_protocol::appwrite::hello;
@@ -38,8 +39,8 @@ const SHOWN_BY_BROWSERS: &str = "X-Appwrite-Project, X-Appwrite-Session, X-Appwr
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// A comment line, which clients ignore and proxies count as life.
 const HEARTBEAT: &[u8] = b":\n\n";
-/// How long a client may take to read the last words, at least.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a client may take to read the last words, at least. Twice as long is less than a stopping server waits.
+const GRACE: Duration = Duration::from_millis(2_500);
 
 /// The transport.
 #[derive(Debug)]
@@ -61,6 +62,8 @@ impl HttpTransport for Sse {
     fn accept(&self, request: Request<Incoming>, entrance: Entrance) -> Response<Body> {
         let (parts, _) = request.into_parts();
         let hello = hello::read(&parts, entrance.address, &entrance.settings.trusted_headers);
+        // Who comes back says which event was the last, whatever was left out before it: there is no other way to tell.
+        let hello = hello.map(|hello| Hello { wants_gaps: true, ..hello });
         let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), self.name());
         if let Some(watch) = peer.watch() {
             tokio::task::spawn_local(end_when_stalled(watch, entrance.hang_up));

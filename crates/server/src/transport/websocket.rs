@@ -120,10 +120,13 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
                 Ok(Turn::Pong(payload)) => if let Some(receipt) = receipts.answered(&payload) {
                     peer.acknowledge(receipt);
                 },
-                Ok(Turn::Heard | Turn::Drained) => {}
+                Ok(Turn::Drained) => if receipts.is_mute() {
+                    peer.acknowledge(peer.receipt());
+                },
+                Ok(Turn::Heard) => {}
                 Err(ended) => {
                     debug!(%ended, "a WebSocket ended");
-                    part(&ended, &mut peer, &receipts, socket.queued_bytes() == 0);
+                    part(&ended, &mut peer);
                     return end(socket, peer).await;
                 }
             },
@@ -137,13 +140,10 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut 
     }
 }
 
-/// Tells what became of the client: whether it took leave, and what it has got if it never says.
-fn part(ended: &Ended, peer: &mut Peer, receipts: &Receipts, all_is_written: bool) {
+/// Tells whether the client took leave.
+fn part(ended: &Ended, peer: &mut Peer) {
     if matches!(ended, Ended::Closed { code: NORMAL | GOING_AWAY | NO_STATUS, .. }) {
         peer.said_goodbye();
-    }
-    if receipts.is_mute() && all_is_written {
-        peer.acknowledge(peer.receipt());
     }
 }
 

@@ -74,6 +74,11 @@ async fn churn(address: String, session: String, number: u64, count: Arc<Count>)
                 break;
             }
             count.bytes.fetch_add(length as u64, Ordering::Relaxed);
+            // A Ping of four bytes (RFC 6455, section 5.5.2), unless it came in two parts; messages are ASCII.
+            let ping = heard[..length].windows(6).find(|part| part[..2] == [0x89, 4]);
+            if let Some(ping) = ping.filter(|_| !is_stream) {
+                let _ = socket.write_all(&frame(0xa, &ping[2..])).await;
+            }
         }
         if draw(3, 2) == 0 && !is_stream {
             // 1000: it takes leave.
