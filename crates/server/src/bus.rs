@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use crate::lookout::Lookout;
 use crate::presence::Presences;
-use crate::shard::{HeardTotal, Job, ShardInbox};
+use crate::shard::{HeardTotal, Job, News, ShardInbox};
 
 /// Something a bus does. Boxed because buses are used as `dyn`.
 pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + Send + 'a>>;
@@ -105,10 +105,11 @@ impl NodeInbox {
     }
 
     /// Posts what was heard to every shard, waiting for room where one is behind: nothing is lost in silence.
-    async fn post(&self, job: impl Fn(Instant) -> Job) {
-        let at = self.heard_total.one_more();
+    async fn tell(&self, news: impl FnOnce(Instant) -> News) {
+        let (number, at) = self.heard_total.one_more();
+        let news = news(at);
         for shard in self.shards.iter() {
-            shard.post(job(at)).await;
+            shard.post(Job::Hear(number, news.clone())).await;
         }
     }
 
@@ -140,24 +141,24 @@ impl NodeInbox {
 
     /// Events come in from now on, for the first time.
     pub async fn begin(&self) {
-        self.post(Job::Begin).await;
+        self.tell(News::Begin).await;
     }
 
     /// Events come in from now on, for the first time, and first those that the source has kept since a moment: all of
     /// them, by [`Self::past`], until [`Self::loaded`].
     pub async fn begin_from(&self, since: SystemTime) {
         let since = moment(since);
-        self.post(|_| Job::BeginFrom(since)).await;
+        self.tell(|_| News::BeginFrom(since)).await;
     }
 
     /// What the source had kept since [`Self::begin_from`] has been posted.
     pub async fn loaded(&self) {
-        self.post(|_| Job::Loaded).await;
+        self.tell(|_| News::Loaded).await;
     }
 
     /// Events come in no more, and what happens meanwhile is missed. [`Self::gap`] ends it.
     pub async fn deaf(&self) {
-        self.post(|_| Job::Deaf).await;
+        self.tell(|_| News::Deaf).await;
     }
 
     /// Posts an event that the source has kept, and when it was published by the clock on the wall. One that is older than
@@ -169,14 +170,13 @@ impl NodeInbox {
             self.presences.hear(&event);
         }
         let at = moment(at);
-        let job = if is_older { Job::Record } else { Job::PublishLate };
-        self.post(|_| job(Arc::clone(&event), at)).await;
+        self.tell(|_| if is_older { News::Past(event, at) } else { News::Late(event, at) }).await;
     }
 
     /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
     /// in since the last one.
     pub async fn gap(&self) {
-        self.post(Job::Gap).await;
+        self.tell(News::Gap).await;
     }
 
     /// Posts an event that this node makes by itself, which nobody comes back for.
@@ -190,7 +190,7 @@ impl NodeInbox {
     pub async fn event(&self, event: Arc<Event>) {
         self.presences.hear(&event);
         self.lookout.see(&event);
-        self.post(|at| Job::Publish(Arc::clone(&event), at)).await;
+        self.tell(|at| News::Event(event, at)).await;
     }
 }
 

@@ -33,24 +33,10 @@ use crate::whereabouts::Whereabouts;
 pub(crate) enum Job {
     /// Serve this client.
     Accept(Client),
-    /// Deliver this event, and keep it for who is away; the node heard of it at this moment.
-    Publish(Arc<Event>, Instant),
-    /// Deliver this event, which happened at this moment, late.
-    PublishLate(Arc<Event>, Instant),
-    /// Keep this event, which happened at this moment, before the node was there, for who is away.
-    Record(Arc<Event>, Instant),
+    /// Take in what the node has heard from its bus, under this number.
+    Hear(u64, News),
     /// Deliver this event, which is of this node and of this moment.
     Mention(Arc<Event>),
-    /// Events come in from this moment on.
-    Begin(Instant),
-    /// Events come in from now on, and first those since this moment.
-    BeginFrom(Instant),
-    /// What was kept since that moment is there.
-    Loaded,
-    /// Events come in no more.
-    Deaf,
-    /// Events may have been missed until this moment.
-    Gap(Instant),
     /// Tell how many connections each project has.
     Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
     /// Close those with most waiting until this many bytes wait no more, and tell how many were closed.
@@ -61,26 +47,25 @@ pub(crate) enum Job {
     Tell(Question),
 }
 
-impl Job {
-    /// Whether it is something that the bus said of what happened.
-    fn is_heard(&self) -> bool {
-        match self {
-            Self::Publish(..)
-            | Self::PublishLate(..)
-            | Self::Record(..)
-            | Self::Begin(_)
-            | Self::BeginFrom(_)
-            | Self::Loaded
-            | Self::Deaf
-            | Self::Gap(_) => true,
-            Self::Accept(_)
-            | Self::Mention(_)
-            | Self::Count(_)
-            | Self::Shed(..)
-            | Self::Drain(_)
-            | Self::Tell(_) => false,
-        }
-    }
+/// What a bus tells its node.
+#[derive(Debug, Clone)]
+pub(crate) enum News {
+    /// This event has happened at this moment: it is to be delivered, and kept for who is away.
+    Event(Arc<Event>, Instant),
+    /// The same, late.
+    Late(Arc<Event>, Instant),
+    /// This event happened at this moment, before the node was there: it is to be kept for who is away.
+    Past(Arc<Event>, Instant),
+    /// Events come in from this moment on.
+    Begin(Instant),
+    /// Events come in from now on, and first those since this moment.
+    BeginFrom(Instant),
+    /// What was kept since that moment is there.
+    Loaded,
+    /// Events come in no more.
+    Deaf,
+    /// Events may have been missed until this moment.
+    Gap(Instant),
 }
 
 /// How much the node has heard from its bus, all of it for every shard.
@@ -88,10 +73,10 @@ impl Job {
 pub(crate) struct HeardTotal(Arc<AtomicU64>);
 
 impl HeardTotal {
-    /// There is one more thing. When it was heard, which is told to every shard alike.
-    pub(crate) fn one_more(&self) -> Instant {
-        self.0.fetch_add(1, Ordering::SeqCst);
-        Instant::now()
+    /// There is one more thing: its number, and when it was heard, which is told to every shard alike.
+    pub(crate) fn one_more(&self) -> (u64, Instant) {
+        let number = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        (number, Instant::now())
     }
 
     fn get(&self) -> u64 {
@@ -476,37 +461,15 @@ impl Shard {
     }
 
     fn do_job(&self, job: Job, serve: &impl Fn(Client, Shard)) {
-        if job.is_heard() {
-            let (now, mut heard) = (Instant::now(), self.0.heard.get());
-            heard.one_more(self.0.heard_total.get(), now);
-            self.0.heard.set(heard);
-        }
         match job {
             Job::Accept(client) => serve(client, self.clone()),
-            Job::Publish(event, at) => {
-                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
-                self.step(|engine| engine.publish(&event, at));
+            Job::Hear(number, news) => {
+                let (now, mut heard) = (Instant::now(), self.0.heard.get());
+                heard.give(number, self.0.heard_total.get(), now);
+                self.0.heard.set(heard);
+                self.hear(news);
             }
-            Job::PublishLate(event, at) => {
-                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received late");
-                self.step(|engine| engine.publish_late(&event, at, Instant::now()));
-            }
-            Job::Record(event, at) => self.step(|engine| engine.record(&event, at)),
             Job::Mention(event) => self.step(|engine| engine.mention(&event)),
-            Job::Begin(at) => {
-                self.step(|engine| engine.begin(at));
-                self.0.history_due.send_replace(None);
-            }
-            Job::BeginFrom(since) => {
-                self.step(|engine| engine.begin_from(since));
-                self.0.history_due.send_replace(Some(Instant::now() + HISTORY_PATIENCE));
-            }
-            Job::Loaded => {
-                self.step(Engine::loaded);
-                self.0.history_due.send_replace(None);
-            }
-            Job::Deaf => self.step(Engine::deaf),
-            Job::Gap(at) => self.step(|engine| engine.gap(at)),
             Job::Count(answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.0.engine.borrow().connections());
@@ -520,6 +483,34 @@ impl Shard {
                 self.step(|engine| engine.drain(now + window, now));
             }
             Job::Tell(question) => self.tell(question),
+        }
+    }
+
+    fn hear(&self, news: News) {
+        match news {
+            News::Event(event, at) => {
+                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received");
+                self.step(|engine| engine.publish(&event, at));
+            }
+            News::Late(event, at) => {
+                debug!(shard = self.0.number, event = %event.id, project = %event.project, "event received late");
+                self.step(|engine| engine.publish_late(&event, at, Instant::now()));
+            }
+            News::Past(event, at) => self.step(|engine| engine.record(&event, at)),
+            News::Begin(at) => {
+                self.step(|engine| engine.begin(at));
+                self.0.history_due.send_replace(None);
+            }
+            News::BeginFrom(since) => {
+                self.step(|engine| engine.begin_from(since));
+                self.0.history_due.send_replace(Some(Instant::now() + HISTORY_PATIENCE));
+            }
+            News::Loaded => {
+                self.step(Engine::loaded);
+                self.0.history_due.send_replace(None);
+            }
+            News::Deaf => self.step(Engine::deaf),
+            News::Gap(at) => self.step(|engine| engine.gap(at)),
         }
     }
 

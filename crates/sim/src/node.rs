@@ -54,8 +54,8 @@ pub struct Reader {
 /// What a shard was given by its node.
 #[derive(Debug)]
 pub struct Inbox {
-    /// What it is to do, and when that was posted.
-    pub jobs: VecDeque<(Job, Instant)>,
+    /// What it is to do, its number among what the node has heard, and when that was posted.
+    pub jobs: VecDeque<(Job, u64, Instant)>,
     /// How much of what the node has heard it was given.
     pub heard: Heard,
     /// Until when newcomers wait for what happened before; `None` once it is there.

@@ -349,10 +349,11 @@ impl World {
         let now = self.now();
         let Some(node) = self.nodes.get_mut(number) else { return };
         node.heard_total += u64::from(!matches!(job, Job::Drain(_)));
+        let number_of_job = node.heard_total;
         for shard in 0..node.inboxes.len() {
             let at = node.post(shard, now);
             if let Some(inbox) = node.inboxes.get_mut(shard) {
-                inbox.jobs.push_back((job.clone(), now));
+                inbox.jobs.push_back((job.clone(), number_of_job, now));
             }
             self.clock.plan(at, Happening::Work((number, shard)));
         }
@@ -364,9 +365,9 @@ impl World {
         let Some(node) = self.nodes.get_mut(shard.0).filter(|node| node.is_alive()) else { return };
         let total = node.heard_total;
         let Some(inbox) = node.inboxes.get_mut(shard.1) else { return };
-        let Some((job, posted_at)) = inbox.jobs.pop_front() else { return };
+        let Some((job, number, posted_at)) = inbox.jobs.pop_front() else { return };
         if !matches!(job, Job::Drain(_)) {
-            inbox.heard.one_more(total, now);
+            inbox.heard.give(number, total, now);
         }
         match job {
             Job::Begin | Job::Loaded => inbox.history_due = None,
