@@ -85,7 +85,7 @@ function List() {
 }
 
 function Detail({ id }: { id: string }) {
-  const live = useLive(() => api.project(id), 0, id);
+  const live = useLive((signal) => api.project(id, signal), 0, id);
   const project = live.value;
   return (
     <Stack>
