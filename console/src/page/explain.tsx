@@ -77,7 +77,7 @@ export function Explain({ query }: { query: URLSearchParams }) {
             onChange={setWay}
             data={[
               { value: 'id', label: 'An event that passed' },
-              { value: 'body', label: 'An event as it would be published' },
+              { value: 'body', label: 'A new event' },
             ]}
           />
           {way === 'id' ? (
@@ -89,7 +89,7 @@ export function Explain({ query }: { query: URLSearchParams }) {
               required
             />
           ) : (
-            <JsonInput label="Event" description="Nothing is published." value={body} onChange={setBody} autosize minRows={6} maxRows={20} validationError="This is no JSON." />
+            <JsonInput label="Event" description="As it would be published. Nothing is." value={body} onChange={setBody} autosize minRows={6} maxRows={20} validationError="This is no JSON." />
           )}
           <Group>
             <Button type="submit">Explain</Button>
@@ -139,12 +139,11 @@ function Crowd({ first, number }: { first: Many; number: number }) {
           : `${delivered} of ${plural(connections.length, 'connection')} ${delivered === 1 ? 'gets' : 'get'} it${next ? ', of those that were looked at so far' : ''}.`}
       </Text>
       {connections.length > 0 && (
-        <div className="scroll" tabIndex={0} role="region" aria-label="Connections and why">
-          <Table miw={640}>
+        <div role="region" aria-label="Connections and why">
+          <Table>
             <Table.Thead>
               <Table.Tr>
                 <Table.Th>Connection</Table.Th>
-                <Table.Th>User</Table.Th>
                 <Table.Th>Gets it</Table.Th>
                 <Table.Th>Why</Table.Th>
               </Table.Tr>
@@ -156,8 +155,10 @@ function Crowd({ first, number }: { first: Many; number: number }) {
                     <a className="link" href={details(one.id)}>
                       {one.id}
                     </a>
+                    <Text size="xs" c="dimmed">
+                      {one.user ?? 'guest'}
+                    </Text>
                   </Table.Td>
-                  <Table.Td>{one.user ?? <Text span c="dimmed" size="sm">guest</Text>}</Table.Td>
                   <Table.Td>
                     <Passes passes={one.delivered} yes="yes" no="no" />
                   </Table.Td>

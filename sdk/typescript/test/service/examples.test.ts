@@ -149,7 +149,10 @@ test('sse-curl: prints what is for anybody, with a token what is for its user, a
     { channels: ['documents'], roles: ['any'], payload: { for: 'all' } },
   );
   const told = ({ text }: { text: string }, name: string) => text.includes(`"payload":{"for":"${name}"}`);
-  await until(() => told(guest, 'all') && told(alice, 'all'), () => guest.text + alice.text);
+  await until(
+    () => told(guest, 'all') && told(alice, 'all'),
+    () => guest.text + alice.text,
+  );
   expect([told(guest, id), told(alice, id)]).toEqual([false, true]);
   for (const { child } of [guest, alice]) {
     const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
@@ -167,7 +170,11 @@ test('listen.html: shows events over a plain WebSocket, also after the server wa
   });
   await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
   const { port } = site.address() as AddressInfo;
-  const ask = new URLSearchParams({ endpoint: endpoint.replace('http', 'ws'), project, channels: 'documents,files' });
+  const ask = new URLSearchParams({
+    endpoint: endpoint.replace('http', 'ws'),
+    project,
+    channels: 'documents,files',
+  });
   const trouble: string[] = [];
   const page = await open(`http://localhost:${port}/listen.html?${ask}`, trouble);
   const state = page.locator('#state');
@@ -188,7 +195,10 @@ test('listen.html: shows events over a plain WebSocket, also after the server wa
 
 test('listen.html: says why it is refused, and does not connect again', async () => {
   const trouble: string[] = [];
-  const ask = new URLSearchParams({ endpoint: server.facts.endpoint.replace('http', 'ws'), project: 'nobody' });
+  const ask = new URLSearchParams({
+    endpoint: server.facts.endpoint.replace('http', 'ws'),
+    project: 'nobody',
+  });
   const page = await open(`file://${join(folder, 'listen.html')}?${ask}`, trouble);
   await page.getByText('refused: Missing or unknown project ID').waitFor();
   expect(trouble).toEqual([]);
