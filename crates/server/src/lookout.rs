@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use realtime_core::channel::Channel;
 use memchr::memmem;
+use realtime_core::channel::Channel;
 use realtime_core::event::Event;
 use realtime_core::id::ProjectId;
 use realtime_core::limit::{Bucket, Rate};
@@ -231,7 +231,8 @@ mod tests {
         let lookout = Lookout::default();
         let mut view = lookout.watch(Wanted { text: Some("needle".into()), ..Wanted::default() }).unwrap();
         let now = Instant::now();
-        let hay: &'static str = Box::leak(format!("{{\"a\":\"{}\"}}", "x".repeat(100 * BLOCK)).into_boxed_str());
+        let hay: &'static str =
+            Box::leak(format!("{{\"a\":\"{}\"}}", "x".repeat(100 * BLOCK)).into_boxed_str());
         for _ in 0..20 {
             lookout.show(&event("p", "files", "x.y", hay), now);
         }

@@ -257,7 +257,8 @@ fn it_is_explained_which_of_many_connections_get_an_event_a_page_at_a_time() {
     let ann = world.session("ann");
     let _of_ann = world.connect("websocket", "&channels[]=documents", &[("x-appwrite-session", &ann)]);
     let _elsewhere = world.connect("sse", "&channels[]=files", &[("x-appwrite-session", &ann)]);
-    let mut guests: Vec<_> = (0..55).map(|_| world.connect("websocket", "&channels[]=documents", &[])).collect();
+    let mut guests: Vec<_> =
+        (0..55).map(|_| world.connect("websocket", "&channels[]=documents", &[])).collect();
     let body = json!({ "channels": ["documents"], "roles": ["user:ann"], "payload": {} });
     let of_ann = json!({ "project": "shop", "user": "ann", "body": body });
     let explained = operator.send("POST", "explain", &of_ann);
@@ -269,7 +270,10 @@ fn it_is_explained_which_of_many_connections_get_an_event_a_page_at_a_time() {
         .collect();
     verdicts.sort_unstable();
     let not_heard = "Not delivered: no subscription listens to a channel of the event.";
-    assert_eq!((verdicts, &explained["next"]), (vec![("Delivered.", true), (not_heard, false)], &Value::Null));
+    assert_eq!(
+        (verdicts, &explained["next"]),
+        (vec![("Delivered.", true), (not_heard, false)], &Value::Null)
+    );
 
     let (mut delivered, mut seen, mut from) = (0, Vec::new(), Value::Null);
     loop {
