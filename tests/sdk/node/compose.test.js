@@ -46,11 +46,12 @@ const STOCK = {
   ],
 };
 
-/** Single values are replaced, lists of names united. */
+/** Single values are replaced, lists of names and tables united. */
 function merged(service, override) {
   const result = { ...service };
   for (const [key, value] of Object.entries(override)) {
-    result[key] = Array.isArray(value) ? [...new Set([...(service[key] ?? []), ...value])] : value;
+    if (Array.isArray(value)) result[key] = [...new Set([...(service[key] ?? []), ...value])];
+    else result[key] = typeof value === 'object' ? { ...service[key], ...value } : value;
   }
   return result;
 }
@@ -108,7 +109,7 @@ test('the service beside Appwrite, as merged, is healthy, and a user hears what 
   t.after(() => container.remove());
   assert.equal(container.environment._APP_SMTP_HOST, undefined);
   await until(() => container.isHealthy(service), () => container.said);
-  assert.match(container.said, /found the Appwrite installation/);
+  await until(() => container.said.includes('found the Appwrite installation'), () => container.said);
   const tab = new Tab(28, { endpoint: container.endpoint, project: 'alpha' });
   tab.login(credentials.sessions['alpha/alice/main'].token);
   const { got } = await tab.listen('client', ['documents']);
@@ -145,4 +146,31 @@ test('the service on its own is healthy, keeps a project in its volume over a re
   await until(() => got.length > 0, 'the event');
   tab.close();
   await second.stop(service);
+});
+
+test('the console and the metrics beside it are for this machine, and for whoever shows the key', async (t) => {
+  const service = merged(read('compose.standalone.yml').services.realtime, read('compose.console.yml').services.realtime);
+  for (const key of Object.keys(service)) assert.ok(KEYS.has(key), key);
+  const [address, outside, inside] = service.ports.at(-1).split(':');
+  assert.deepEqual([address, outside, service.environment.REALTIME_INTERNAL_LISTEN], ['127.0.0.1', inside, `0.0.0.0:${inside}`]);
+  const image = text('deploy/Dockerfile');
+  const [port, internal] = [await freePort(), await freePort()];
+  await assert.rejects(Container.start(image, service, {}, { port }), /REALTIME_INTERNAL_KEY is missing/);
+  const key = '0123456789abcdef';
+  const places = { REALTIME_INTERNAL_LISTEN: `0.0.0.0:${internal}` };
+  const container = await Container.start(image, service, { REALTIME_INTERNAL_KEY: key }, { port, places });
+  t.after(() => container.remove());
+  await until(() => container.isHealthy(service), () => container.said);
+  const ask = async (path, headers = {}) => {
+    const answer = await fetch(`http://127.0.0.1:${internal}${path}`, { headers: { 'X-Realtime-Console': '1', ...headers } });
+    return [answer.status, await answer.text()];
+  };
+  assert.match((await ask('/console/'))[1], /<title>Realtime console/);
+  for (const path of ['/metrics', '/console/api/overview']) {
+    assert.equal((await ask(path))[0], 401, path);
+    const [status, body] = await ask(path, { Authorization: `Bearer ${key}` });
+    assert.equal(status, 200, path);
+    assert.match(body, /connections/);
+  }
+  await container.stop(service);
 });

@@ -18,8 +18,11 @@ export class Container {
   said = '';
   #child;
 
-  /** Starts a service of this image; `known` is what stands in `.env`, of which a service gets what it names. */
-  static async start(dockerfile, service, known, { port, volume }) {
+  /**
+   * Starts a service of this image; `known` is what stands in `.env`, of which a service gets what it names. `places` are
+   * further settings that say where something is, in place of the container's own.
+   */
+  static async start(dockerfile, service, known, { port, volume, places = {} }) {
     const container = new Container();
     container.volume = volume ?? (await mkdtemp(join(tmpdir(), 'realtime-container-')));
     container.environment = {
@@ -27,7 +30,9 @@ export class Container {
       ...chosen(service.environment ?? {}, known),
       PORT: String(port),
       REALTIME_DATA_DIR: container.volume,
+      ...places,
     };
+    for (const name of Object.keys(places)) if (!(name in (service.environment ?? {}))) throw new Error(`${name} is not set`);
     container.endpoint = `http://127.0.0.1:${port}/v1`;
     const [program, ...words] = commandOf(dockerfile, service);
     if (basename(program) !== 'realtime') throw new Error(`the container would start ${program}`);
@@ -79,12 +84,16 @@ function commandOf(dockerfile, { entrypoint }) {
   return [...of('ENTRYPOINT'), ...of('CMD')];
 }
 
-/** A name alone hands on what `.env` has, or nothing; `${NAME:-}` stands for that or for an empty text. */
+/** A name alone hands on what `.env` has, or nothing; `${NAME:-else}` stands for that or else, `${NAME:?why}` has to be there. */
 function chosen(environment, known) {
   if (Array.isArray(environment)) {
     return Object.fromEntries(environment.filter((name) => name in known).map((name) => [name, known[name]]));
   }
-  const filled = (value) => String(value).replace(/\$\{(\w+):-(.*?)\}/g, (_, name, otherwise) => known[name] || otherwise);
+  const fill = (_, name, kind, otherwise) => {
+    if (kind === '?' && !known[name]) throw new Error(`${name} is missing: ${otherwise}`);
+    return known[name] || otherwise;
+  };
+  const filled = (value) => String(value).replace(/\$\{(\w+):([-?])(.*?)\}/g, fill);
   return Object.fromEntries(Object.entries(environment).map(([name, value]) => [name, filled(value)]));
 }
 
