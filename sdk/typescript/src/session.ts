@@ -182,11 +182,13 @@ export class Session {
     const phase = this.#phase;
     if (presence && phase.is === 'stopped') throw stopped(phase.close);
     this.#presence = presence && presenceMessage(presence);
-    if (phase.is === 'idle') this.#presence && this.#connect();
-    else if (phase.is !== 'live') this.#waitNoLonger();
-    // No message takes a presence back: it ends with its connection.
-    else if (!presence && phase.live.announced) this.#remake();
-    else {
+    if (phase.is !== 'live') {
+      if (presence && phase.is === 'idle') this.#connect();
+      else this.#waitNoLonger();
+    } else if (!presence && phase.live.announced) {
+      // No message takes a presence back: it ends with its connection.
+      this.#remake();
+    } else {
       this.#announce(phase.live);
       this.#linger();
     }

@@ -255,11 +255,10 @@ fn a_user_is_let_go_to_come_back_or_to_stay_away() {
 fn it_is_explained_which_of_many_connections_get_an_event_a_page_at_a_time() {
     let (world, operator) = world(&[]);
     let ann = world.session("ann");
-    let _of_ann = world.connect("websocket", "&channels[]=documents", &[("x-appwrite-session", &ann)]);
+    let _of_ann = world.connect("websocket", "", &[("x-appwrite-session", &ann)]);
     let _elsewhere = world.connect("sse", "&channels[]=files", &[("x-appwrite-session", &ann)]);
-    let mut guests: Vec<_> =
-        (0..55).map(|_| world.connect("websocket", "&channels[]=documents", &[])).collect();
-    let body = json!({ "channels": ["documents"], "roles": ["user:ann"], "payload": {} });
+    let mut guests: Vec<_> = (0..55).map(|_| world.connect("websocket", "", &[])).collect();
+    let body = json!({ "channels": ["files"], "roles": ["user:ann"], "payload": {} });
     let of_ann = json!({ "project": "shop", "user": "ann", "body": body });
     let explained = operator.send("POST", "explain", &of_ann);
     let mut verdicts: Vec<(&str, bool)> = explained["events"][0]["connections"]

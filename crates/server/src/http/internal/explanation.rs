@@ -25,6 +25,8 @@ use crate::inspector::Cursor;
 const CONNECTIONS: usize = 50;
 /// Events that are held beside each of them; a body is one event as a rule, and may be a list.
 const EVENTS: usize = 10;
+const DELIVERED: &str = "Delivered.";
+const GONE: &str = "Not delivered: the connection is not open.";
 
 /// Which connections and which event.
 #[derive(Debug, Deserialize)]
@@ -105,12 +107,13 @@ impl Internal {
             let mut connections = Vec::new();
             for found in &listing.found {
                 let comparison = self.inspector.compare(Arc::clone(event), found.address).await;
+                let verdict = comparison.as_ref().map_or(GONE, verdict);
                 connections.push(json!({
                     "id": found.address.to_string(),
                     "user": found.snapshot.user.as_ref().map(UserId::as_str),
                     "transport": found.transport,
-                    "delivered": comparison.as_ref().is_some_and(Comparison::is_delivered),
-                    "verdict": comparison.as_ref().map_or("Not delivered: the connection is not open (any more).", verdict),
+                    "delivered": verdict == DELIVERED,
+                    "verdict": verdict,
                 }));
             }
             explained.push(json!({
@@ -195,6 +198,6 @@ fn verdict(comparison: &Comparison) -> &'static str {
     } else if matched.iter().filter(|one| one.queries_hold).all(|one| one.in_time == Some(false)) {
         "Not delivered: it happened before the connection subscribed. It would be delivered now."
     } else {
-        "Delivered."
+        DELIVERED
     }
 }
