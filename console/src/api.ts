@@ -2,6 +2,7 @@
 
 export interface Stats {
   connections: number;
+  subscriptions: number;
   opened: number;
   closed: number;
   refused: number;
@@ -69,6 +70,8 @@ export interface Event {
   rolesChanged: string | null;
   timestamp: string | null;
   bytes: number;
+  /** The payload is too large to come unasked. */
+  large: boolean;
   payload: unknown;
 }
 
@@ -94,6 +97,16 @@ export interface Explained {
     inTime: boolean | null;
   }[];
 }
+
+/** An event beside many connections, in short. */
+export interface ExplainedToMany {
+  id: string;
+  name: string | null;
+  connections: { id: string; user: string | null; transport: string; delivered: boolean; verdict: string }[];
+}
+
+/** Which event: one that passed, or one as it would be published. */
+export type Which = { event: string } | { body: unknown };
 
 export interface Project {
   id: string;
@@ -132,14 +145,19 @@ export function whenUnauthorized(act: () => void) {
   onUnauthorized = act;
 }
 
+/** Milliseconds that a change may take. */
+const PATIENCE = 30_000;
+
 async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  const signal = init.signal ?? AbortSignal.timeout(PATIENCE);
   const headers: Record<string, string> = { 'X-Realtime-Console': '1' };
   if (adminKey.get()) headers.Authorization = `Bearer ${adminKey.get()}`;
   let response: Response;
   try {
-    response = await fetch(`/console/api/${path}`, { ...init, headers });
-  } catch (error) {
-    if (error instanceof DOMException && error.name === 'AbortError') throw error;
+    response = await fetch(`/console/api/${path}`, { ...init, signal, headers });
+  } catch {
+    if (init.signal?.aborted) throw init.signal.reason;
+    if (signal.aborted) throw new Problem(0, `The server has not answered for ${PATIENCE / 1_000} s. It may have done it all the same.`);
     throw new Problem(0, 'The server does not answer.');
   }
   if (response.ok) return response;
@@ -158,26 +176,32 @@ function query(values: Record<string, string | undefined>): string {
 }
 
 const part = encodeURIComponent;
+/** The server says something every second; a stream that is silent for so many milliseconds is dead. */
+const SILENT_AFTER = 10_000;
 const post = (body: unknown): RequestInit => ({ method: 'POST', body: JSON.stringify(body) });
 const away = (mayComeBack: boolean) => (mayComeBack ? '' : '?come_back=false');
 
 export const api = {
-  overview: () => ask<Overview>('overview'),
-  history: () => ask<History>('history'),
-  connections: (filter: { project?: string; user?: string; channel?: string; from?: string }) =>
-    ask<{ connections: Connection[]; next: string | null }>(`connections${query(filter)}`),
-  connection: (id: string) => ask<ConnectionDetail>(`connections/${part(id)}`),
+  overview: (signal?: AbortSignal) => ask<Overview>('overview', { signal }),
+  history: (signal?: AbortSignal) => ask<History>('history', { signal }),
+  connections: (filter: { project?: string; user?: string; channel?: string; from?: string }, signal?: AbortSignal) =>
+    ask<{ connections: Connection[]; next: string | null }>(`connections${query(filter)}`, { signal }),
+  connection: (id: string, signal?: AbortSignal) => ask<ConnectionDetail>(`connections/${part(id)}`, { signal }),
   endConnection: (id: string, mayComeBack: boolean) =>
     ask<{ ended: number }>(`connections/${part(id)}${away(mayComeBack)}`, { method: 'DELETE' }),
   endUser: (project: string, user: string, mayComeBack: boolean) =>
     ask<{ ended: number }>(`projects/${part(project)}/users/${part(user)}${away(mayComeBack)}`, { method: 'DELETE' }),
-  explain: (what: { connection: string; project: string; event?: string; body?: unknown }) =>
+  explain: (what: { connection: string; project: string } & Which) =>
     ask<{ unpublished: string | null; events: Explained[] }>('explain', post(what)),
-  event: (project: string, id: string) => ask<Event>(`projects/${part(project)}/events/${part(id)}`),
+  /** For all connections of the project, or of one of its users; some at a time. */
+  explainToMany: (what: { project: string; user?: string; from?: string } & Which) =>
+    ask<{ unpublished: string | null; events: ExplainedToMany[]; next?: string | null }>('explain', post(what)),
+  event: (project: string, id: string, signal?: AbortSignal) =>
+    ask<Event>(`projects/${part(project)}/events/${part(id)}`, { signal }),
   publish: (project: string, body: unknown) =>
     ask<{ events: { id: string; published: boolean; reason?: string }[] }>(`projects/${part(project)}/events`, post(body)),
-  projects: () => ask<{ embedded: boolean; projects: Project[] }>('projects'),
-  project: (id: string) => ask<ProjectDetail>(`projects/${part(id)}`),
+  projects: (signal?: AbortSignal) => ask<{ embedded: boolean; projects: Project[] }>('projects', { signal }),
+  project: (id: string, signal?: AbortSignal) => ask<ProjectDetail>(`projects/${part(id)}`, { signal }),
   createProject: (id: string, name: string) => ask<{ id: string }>('projects', post({ id, name })),
   removeProject: (id: string) => ask(`projects/${part(id)}`, { method: 'DELETE' }),
   createKey: (project: string, name: string, days: number | null) =>
@@ -190,15 +214,33 @@ export const api = {
 
   /** Events as they pass, until told to stop. */
   async watch(filter: Record<string, string>, hear: (said: Event | Beat) => void, signal: AbortSignal): Promise<void> {
-    const response = await request(`events${query(filter)}`, { signal });
-    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    let rest = '';
-    for (;;) {
-      const { value, done } = await reader.read();
-      if (done) throw new Problem(0, 'The server ended the stream.');
-      const lines = (rest + value).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) hear(JSON.parse(line));
+    const silence = new AbortController();
+    const either = AbortSignal.any([signal, silence.signal]);
+    const dead = () => silence.abort(new Problem(0, `The server has been silent for ${SILENT_AFTER / 1_000} s.`));
+    let timer = setTimeout(dead, SILENT_AFTER);
+    const heard = () => {
+      clearTimeout(timer);
+      timer = setTimeout(dead, SILENT_AFTER);
+    };
+    try {
+      const response = await request(`events${query(filter)}`, { signal: either });
+      await readLines(response, (line) => hear(JSON.parse(line)), heard);
+    } finally {
+      clearTimeout(timer);
     }
   },
 };
+
+/** Hands on each line as it comes; only an error ends it. */
+async function readLines(response: Response, take: (line: string) => void, heard: () => void): Promise<never> {
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new Problem(0, 'The server ended the stream.');
+    heard();
+    const lines = (rest + value).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) take(line);
+  }
+}

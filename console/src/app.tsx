@@ -30,6 +30,7 @@ import {
 } from '@tabler/icons-react';
 import { useEffect, useState, type ReactNode } from 'react';
 import { adminKey, api, whenUnauthorized, type Overview } from './api';
+import { Boundary } from './boundary';
 import { said, useLive, type Live } from './live';
 import { Connections } from './page/connections';
 import { Events } from './page/events';
@@ -105,7 +106,9 @@ function Frame() {
           <Title order={1} size="h2" mb="md">
             {label}
           </Title>
-          <Page route={route} overview={overview} />
+          <Boundary key={`${route.page}/${route.rest}`}>
+            <Page route={route} overview={overview} />
+          </Boundary>
         </div>
       </AppShell.Main>
     </AppShell>

@@ -8,32 +8,51 @@ export interface Live<T> {
   again: () => Promise<void>;
 }
 
-/** Asks at once, and every so many milliseconds while the tab is visible; 0 is only once. `what` tells questions apart. */
-export function useLive<T>(ask: () => Promise<T>, every: number, what = ''): Live<T> {
+/** Milliseconds after which a question is given up and asked anew: a server that stalls is to be seen as one. */
+const PATIENCE = 10_000;
+
+/**
+ * Asks at once, and anew so many milliseconds after each answer while the tab is visible; 0 is only once. `what` tells
+ * questions apart. One question is under way at a time, however slow the server is.
+ */
+export function useLive<T>(ask: (signal: AbortSignal) => Promise<T>, every: number, what = ''): Live<T> {
   const [value, setValue] = useState<T>();
   const [problem, setProblem] = useState<string>();
-  const newest = useRef(0);
   const latest = useRef(ask);
   latest.current = ask;
+  const asking = useRef<AbortController>(undefined);
   const again = useCallback(async () => {
-    const number = ++newest.current;
+    asking.current?.abort();
+    const own = new AbortController();
+    asking.current = own;
+    const late = new Problem(0, `The server has not answered for ${PATIENCE / 1_000} s.`);
+    const patience = setTimeout(() => own.abort(late), PATIENCE);
     try {
-      const answer = await latest.current();
-      if (number !== newest.current) return;
+      const answer = await latest.current(own.signal);
+      if (asking.current !== own) return;
       setValue(answer);
       setProblem(undefined);
     } catch (error) {
-      if (number === newest.current) setProblem(said(error));
+      if (asking.current === own) setProblem(said(error));
+    } finally {
+      clearTimeout(patience);
     }
   }, []);
   useEffect(() => {
     setValue(undefined);
-    void again();
-    if (!every) return () => void newest.current++;
-    const timer = setInterval(() => document.visibilityState === 'visible' && void again(), every);
+    setProblem(undefined);
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let ended = false;
+    const look = async (first: boolean) => {
+      if (first || document.visibilityState === 'visible') await again();
+      if (every && !ended) timer = setTimeout(() => void look(false), every);
+    };
+    void look(true);
     return () => {
-      clearInterval(timer);
-      newest.current++;
+      ended = true;
+      clearTimeout(timer);
+      asking.current?.abort();
+      asking.current = undefined;
     };
   }, [again, every, what]);
   return { value, problem, again };

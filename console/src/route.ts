@@ -19,7 +19,16 @@ export function go(to: string) {
 function read(hash: string): Route {
   const [path = '', said = ''] = hash.replace(/^#\/?/, '').split('?');
   const [page = '', rest = ''] = path.split('/');
-  return { page: page || 'overview', rest: decodeURIComponent(rest), query: new URLSearchParams(said) };
+  return { page: page || 'overview', rest: decoded(rest), query: new URLSearchParams(said) };
+}
+
+/** What somebody has typed into the address may be no code at all; then it stands for itself. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 export function useRoute(): Route {

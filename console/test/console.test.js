@@ -79,6 +79,7 @@ describe('the console', () => {
       [`connections/${connection}`]: 'Connections',
       events: 'Events',
       [`explain?connection=${connection}&project=demo&event=${id}`]: 'Explain',
+      [`explain?project=demo&event=${id}&all`]: 'Explain',
       publish: 'Publish',
       projects: 'Projects',
       'projects/demo': 'Projects',
@@ -100,21 +101,19 @@ describe('the console', () => {
           await server.publish(event('seen'), event('other', { roles: ['users'] }));
           await page.getByText('documents.seen.update').first().waitFor();
         }
-        if (where.startsWith('explain')) await page.getByText('Delivered.').waitFor();
+        if (where.startsWith('explain')) await page.getByText('Delivered.').first().waitFor();
         if (where.includes('/')) await page.getByText(/role|Keys for publishing/).first().waitFor();
         if (where === 'overview') await page.getByRole('img', { name: /^Events: now/ }).waitFor();
         const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
         assert.ok(wide <= 0, `${where} is ${wide} px wider than the window at ${viewport.width}`);
-        // What axe looks at is the same on a phone, but for what is hidden there.
-        const checked = colorScheme === 'light' || viewport === DESKTOP;
-        if (checked) await page.evaluate(axe);
-        const { violations } = checked ? await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] })) : { violations: [] };
+        await page.evaluate(axe);
+        const { violations } = await page.evaluate(() => window.axe.run({ resultTypes: ['violations'] }));
         for (const { id, impact, nodes } of violations) {
           const seen = nodes.map(({ html, failureSummary }) => `${html.slice(0, 200)} ${failureSummary}`).join('\n');
           if (['serious', 'critical'].includes(impact)) barriers.push(`${where} ${colorScheme} ${viewport.width} ${id}: ${seen}`);
         }
         if (pictures) {
-          const file = `${where.split('?')[0].replace(/\/.*/, '-one')}-${colorScheme}-${viewport.width}.png`;
+          const file = `${where.split('?')[0].replace(/\/.*/, '-one')}${where.endsWith('&all') ? '-many' : ''}-${colorScheme}-${viewport.width}.png`;
           await page.screenshot({ path: `${pictures}/${file}`, fullPage: true });
         }
       }
@@ -216,6 +215,22 @@ describe('the console', () => {
     page.complaints = page.complaints.filter((text) => !text.includes('404'));
   });
 
+  test('it is explained which connections of a user or a project get an event', async (t) => {
+    const { user } = server.facts;
+    const alice = await server.listen(['crowd'], { 'X-Appwrite-Session': user.session });
+    const guest = await server.listen(['crowd']);
+    t.after(() => [alice, guest].forEach((client) => client.leave()));
+    const [{ id }] = await server.publish(event('x', { channels: ['crowd'], roles: ['user:alice'] }));
+    const page = await visit(t, `explain?project=demo&event=${id}`);
+    await page.getByText(/^1 of \d+ connections gets it\.$/).waitFor();
+    await page.getByText('holds no role that may read the event').first().waitFor();
+    await page.getByLabel('Or user').fill('alice');
+    await page.getByRole('button', { name: 'Explain' }).click();
+    await page.getByText('1 of 1 connection gets it.').waitFor();
+    await page.getByRole('region', { name: 'Connections and why' }).getByRole('link').click();
+    await page.getByText('In common: user:alice').waitFor();
+  });
+
   test('an event is published by hand', async (t) => {
     const guest = await server.listen(['documents']);
     t.after(() => guest.leave());
@@ -261,16 +276,63 @@ describe('the console', () => {
     page.complaints = page.complaints.filter((text) => !text.includes('401'));
   });
 
+  test('an address that cannot be read, and a page that fails, leave the rest of the console alone', async (t) => {
+    const page = await visit(t, 'projects/%');
+    await heading(page, 'Projects');
+    await page.getByRole('alert').waitFor();
+    await page.route('**/console/api/connections*', (route) => route.fulfill({ json: { connections: [null], next: null } }));
+    await page.getByRole('link', { name: 'Connections' }).click();
+    await page.getByText('This page cannot be shown').waitFor();
+    await page.unroute('**/console/api/connections*');
+    await page.getByRole('button', { name: 'Try again' }).click();
+    await page.getByRole('button', { name: 'Find' }).waitFor();
+    await page.getByRole('link', { name: 'Publish' }).click();
+    await heading(page, 'Publish');
+    // The browser tells of the answer that was none, and the framework of the error that it caught.
+    page.complaints = page.complaints.filter((text) => !/40[04]|null/.test(text));
+  });
+
+  test('a server that stalls is asked one thing at a time, and the page says that it stalls', async (t) => {
+    const page = await visit(t, 'overview');
+    await page.getByText('Ready', { exact: true }).waitFor();
+    let asked = 0;
+    await page.route('**/console/api/overview', () => {
+      asked += 1;
+    });
+    await page.getByText('The server has not answered for 10 s.').waitFor();
+    assert.ok(asked >= 1 && asked <= 2, `asked ${asked} times`);
+    await page.getByText('No answer', { exact: true }).waitFor();
+    await page.unroute('**/console/api/overview');
+    await page.getByText('Ready', { exact: true }).waitFor();
+  });
+
+  test('a payload that is null is shown as what it is', async (t) => {
+    const head = { type: 'event', id: 'e', project: 'demo', name: 'x.y', names: [], channels: ['x'], roles: ['any'] };
+    const rest = { user: null, rolesChanged: null, timestamp: null, bytes: 4, large: false, payload: null };
+    const page = await visit(t, 'overview');
+    await page.route('**/console/api/events*', (route) => route.fulfill({ body: `${JSON.stringify({ ...head, ...rest })}\n` }));
+    await page.getByRole('link', { name: 'Events' }).click();
+    await page.locator('.event').first().getByText('null', { exact: true }).waitFor();
+    assert.equal(await page.getByText('large payload').count(), 0);
+  });
+
+  // EVENTS_PER_SECOND paces it, which takes a server that was built for speed; without, it is as fast as this machine goes.
   test('a flood costs the server little more when somebody watches it', async (t) => {
     const client = await server.listen(['documents']);
     t.after(() => client.leave());
+    const rate = Number(process.env.EVENTS_PER_SECOND ?? 0);
     const batch = Array.from({ length: 1_000 }, (_, number) => event(`n${number}`));
     const cost = async () => {
       const before = await server.processorTime();
       const begun = Date.now();
-      // As fast as this machine takes them.
-      for (let part = 0; part < 10; part++) await server.publish(...batch);
-      return { spent: (await server.processorTime()) - before, took: (Date.now() - begun) / 1_000 };
+      for (let part = 0; part < 10; part++) {
+        const due = rate ? begun + (part * batch.length * 1_000) / rate : begun;
+        await new Promise((next) => setTimeout(next, Math.max(0, due - Date.now())));
+        await server.publish(...batch);
+      }
+      const took = (Date.now() - begun) / 1_000;
+      if (rate) assert.ok(10 * batch.length >= 0.9 * rate * took, `10,000 events took ${took} s, too long for ${rate} a second`);
+      return { spent: (await server.processorTime()) - before, took };
     };
     const alone = await cost();
     const page = await visit(t, 'events');

@@ -51,6 +51,8 @@ export class Server {
       } catch {}
       client.ended = true;
     })();
+    // What is published from here on is for it.
+    while (!client.heard.includes('"connected"') && !client.ended) await new Promise((next) => setTimeout(next, 5));
     return client;
   }
 

@@ -45,6 +45,11 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
             cargo(root, &[&["test", "--quiet"], &what[..]].concat())
         }),
         step("doc tests", |root| cargo(root, &["test", "--quiet", "--workspace", "--locked", "--doc"])),
+        step("reference of the Rust SDK", |root| {
+            // Complete: every public item is documented, and every link leads somewhere.
+            let args = ["doc", "--quiet", "--package", "realtime-client", "--no-deps", "--locked"];
+            Tool::cargo(root).args(args).env("RUSTDOCFLAGS", "--deny warnings --deny missing_docs").run()
+        }),
         step("fuzz corpora", fuzz::replay),
         step("package of the Rust SDK", |root| {
             let args = [

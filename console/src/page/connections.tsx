@@ -18,7 +18,7 @@ function List({ query }: { query: URLSearchParams }) {
   const [draft, setDraft] = useState(filter);
   const said = query.toString();
   useEffect(() => setDraft(filter), [said]); // eslint-disable-line
-  const page = useLive(() => api.connections({ ...filter, from }), 5_000, said);
+  const page = useLive((signal) => api.connections({ ...filter, from }, signal), 5_000, said);
   const search = (next: Record<string, string>) =>
     go(link('connections', '', Object.fromEntries(Object.entries(next).filter(([, value]) => value))));
   const found = page.value?.connections ?? [];
@@ -48,6 +48,9 @@ function List({ query }: { query: URLSearchParams }) {
       <Trouble text={page.problem} />
       {filter.project && filter.user && (
         <Group>
+          <Button component="a" href={link('explain', '', { project: filter.project, user: filter.user })} variant="light">
+            Explain an event to {filter.user}
+          </Button>
           <EndUser project={filter.project} user={filter.user} after={page.again} />
         </Group>
       )}
@@ -119,7 +122,7 @@ function Phase({ of }: { of: Connection }) {
 }
 
 function Detail({ id }: { id: string }) {
-  const live = useLive(() => api.connection(id), 2_000, id);
+  const live = useLive((signal) => api.connection(id, signal), 2_000, id);
   const [mayComeBack, setMayComeBack] = useState(true);
   const connection = live.value;
   return (

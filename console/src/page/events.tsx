@@ -136,7 +136,7 @@ export function Events() {
             <span className="project mono">{event.project}</span>
             <span className="mono">{event.name ?? event.channels[0] ?? event.id}</span>
             <small className="nowrap">{bytes(event.bytes)}</small>
-            <span className="preview mono">{event.payload === null ? 'large payload' : JSON.stringify(event.payload)}</span>
+            <span className="preview mono">{event.large ? 'large payload' : JSON.stringify(event.payload)}</span>
           </button>
         ))}
       </Paper>
@@ -157,7 +157,7 @@ export function Events() {
 function Detail({ event }: { event: Seen }) {
   // A large payload does not come unasked.
   const whole = useLive(
-    () => (event.payload === null ? api.event(event.project, event.id) : Promise.resolve(event)),
+    (signal) => (event.large ? api.event(event.project, event.id, signal) : Promise.resolve(event)),
     0,
     `${event.project}/${event.id}`,
   );

@@ -1,49 +1,66 @@
-// Why a connection gets an event, or why not.
-import { Alert, Button, Group, JsonInput, Paper, SegmentedControl, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+// Why a connection gets an event, or why not; and which of many do.
+import { Alert, Button, Group, JsonInput, Paper, SegmentedControl, SimpleGrid, Stack, Table, Text, TextInput } from '@mantine/core';
 import { useEffect, useState } from 'react';
-import { api, type Explained } from '../api';
+import { api, type Explained, type ExplainedToMany, type Which } from '../api';
 import { said } from '../live';
 import { Names, Passes, Section, Trouble } from '../part';
 import { link } from '../route';
+import { plural } from '../words';
 
 const EXAMPLE = JSON.stringify({ channels: ['documents'], roles: ['any'], payload: { hello: 'world' } }, null, 2);
 
 export function Explain({ query }: { query: URLSearchParams }) {
   const [connection, setConnection] = useState(query.get('connection') ?? '');
+  const [user, setUser] = useState(query.get('user') ?? '');
   const [project, setProject] = useState(query.get('project') ?? '');
   const [event, setEvent] = useState(query.get('event') ?? '');
   const [way, setWay] = useState(query.get('event') || !query.get('connection') ? 'id' : 'body');
   const [body, setBody] = useState(EXAMPLE);
   const [problem, setProblem] = useState<string>();
-  const [answer, setAnswer] = useState<Awaited<ReturnType<typeof api.explain>>>();
+  const [answer, setAnswer] = useState<{ unpublished: string | null; one: Explained[]; many: Many[] }>();
 
   const explain = async () => {
     setProblem(undefined);
     setAnswer(undefined);
     try {
-      const what = way === 'id' ? { event: event.trim() } : { body: JSON.parse(body) };
-      setAnswer(await api.explain({ connection: connection.trim(), project: project.trim(), ...what }));
+      const which: Which = way === 'id' ? { event: event.trim() } : { body: JSON.parse(body) };
+      const where = { project: project.trim(), ...which };
+      if (connection.trim()) {
+        const { unpublished, events } = await api.explain({ connection: connection.trim(), ...where });
+        setAnswer({ unpublished, one: events, many: [] });
+      } else {
+        const asked = { ...where, user: user.trim() || undefined };
+        const { unpublished, events, next } = await api.explainToMany(asked);
+        setAnswer({ unpublished, one: [], many: events.map((explained) => ({ explained, next, asked })) });
+      }
     } catch (error) {
       setProblem(said(error));
     }
   };
   // Somebody who came by a link that says it all wants the answer.
   useEffect(() => {
-    if (query.get('connection') && query.get('event')) void explain();
+    if (query.get('project') && query.get('event')) void explain();
   }, []); // eslint-disable-line
 
   return (
     <Stack>
       <Paper withBorder radius="md" p="md" component="form" onSubmit={(event: React.FormEvent) => (event.preventDefault(), void explain())}>
         <Stack>
-          <SimpleGrid cols={{ base: 1, sm: 2 }}>
+          <SimpleGrid cols={{ base: 1, sm: 3 }}>
             <TextInput
               label="Connection"
-              placeholder="0-12.3"
-              description={<span className="described">As the list of <a className="link" href={link("connections", "", project ? { project } : {})}>connections</a> names it.</span>}
+              placeholder="all of them"
+              description={<span className="described">As the list of <a className="link" href={link("connections", "", project ? { project } : {})}>connections</a> names it: 0-12.3</span>}
               value={connection}
               onChange={(event) => setConnection(event.currentTarget.value)}
-              required
+            />
+            <TextInput
+              label="Or user"
+              placeholder="any"
+              description="All connections of this user."
+              value={user}
+              onChange={(event) => setUser(event.currentTarget.value)}
+              disabled={connection.trim() !== ''}
             />
             <TextInput
               label="Project of the event"
@@ -60,7 +77,7 @@ export function Explain({ query }: { query: URLSearchParams }) {
             onChange={setWay}
             data={[
               { value: 'id', label: 'An event that passed' },
-              { value: 'body', label: 'An event as it would be published' },
+              { value: 'body', label: 'A new event' },
             ]}
           />
           {way === 'id' ? (
@@ -72,7 +89,7 @@ export function Explain({ query }: { query: URLSearchParams }) {
               required
             />
           ) : (
-            <JsonInput label="Event" description="Nothing is published." value={body} onChange={setBody} autosize minRows={6} maxRows={20} validationError="This is no JSON." />
+            <JsonInput label="Event" description="As it would be published. Nothing is." value={body} onChange={setBody} autosize minRows={6} maxRows={20} validationError="This is no JSON." />
           )}
           <Group>
             <Button type="submit">Explain</Button>
@@ -81,8 +98,86 @@ export function Explain({ query }: { query: URLSearchParams }) {
       </Paper>
       <Trouble text={problem} />
       {answer?.unpublished && <Alert color="orange">It would not be published: {answer.unpublished}</Alert>}
-      {answer?.events.map((explained, number) => <Answer key={number} explained={explained} />)}
+      {answer?.one.map((explained, number) => <Answer key={number} explained={explained} />)}
+      {answer?.many.map((many, number) => <Crowd key={number} first={many} number={number} />)}
     </Stack>
+  );
+}
+
+/** An event beside the first connections that were asked about, and how to ask for more. */
+interface Many {
+  explained: ExplainedToMany;
+  next: string | null | undefined;
+  asked: { project: string; user?: string } & Which;
+}
+
+function Crowd({ first, number }: { first: Many; number: number }) {
+  const [connections, setConnections] = useState(first.explained.connections);
+  const [next, setNext] = useState(first.next);
+  const [problem, setProblem] = useState<string>();
+  const { asked } = first;
+  const more = async () => {
+    setProblem(undefined);
+    try {
+      const answer = await api.explainToMany({ ...asked, from: next ?? undefined });
+      setConnections((known) => [...known, ...(answer.events[number]?.connections ?? [])]);
+      setNext(answer.next);
+    } catch (error) {
+      setProblem(said(error));
+    }
+  };
+  const delivered = connections.filter((one) => one.delivered).length;
+  const details = (id: string) =>
+    'event' in asked ? link('explain', '', { connection: id, project: asked.project, event: asked.event }) : link('connections', id);
+  return (
+    <Section title={first.explained.name ?? 'The event'}>
+      <Text size="sm" role="status" mb="xs">
+        {connections.length === 0
+          ? next
+            ? 'None among the connections that were looked at so far.'
+            : 'Nobody is connected who could get it.'
+          : `${delivered} of ${plural(connections.length, 'connection')} ${delivered === 1 ? 'gets' : 'get'} it${next ? ', of those that were looked at so far' : ''}.`}
+      </Text>
+      {connections.length > 0 && (
+        <div role="region" aria-label="Connections and why">
+          <Table>
+            <Table.Thead>
+              <Table.Tr>
+                <Table.Th>Connection</Table.Th>
+                <Table.Th>Gets it</Table.Th>
+                <Table.Th>Why</Table.Th>
+              </Table.Tr>
+            </Table.Thead>
+            <Table.Tbody>
+              {connections.map((one) => (
+                <Table.Tr key={one.id}>
+                  <Table.Td className="mono nowrap">
+                    <a className="link" href={details(one.id)}>
+                      {one.id}
+                    </a>
+                    <Text size="xs" c="dimmed">
+                      {one.user ?? 'guest'}
+                    </Text>
+                  </Table.Td>
+                  <Table.Td>
+                    <Passes passes={one.delivered} yes="yes" no="no" />
+                  </Table.Td>
+                  <Table.Td>{one.verdict}</Table.Td>
+                </Table.Tr>
+              ))}
+            </Table.Tbody>
+          </Table>
+        </div>
+      )}
+      <Trouble text={problem} />
+      {next && (
+        <Group mt="sm">
+          <Button variant="default" onClick={() => void more()}>
+            More connections
+          </Button>
+        </Group>
+      )}
+    </Section>
   );
 }
 

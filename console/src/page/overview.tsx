@@ -5,7 +5,7 @@ import { useLive, type Live } from '../live';
 import { Passes, Section, Trouble } from '../part';
 import { Plot } from '../plot';
 import { link } from '../route';
-import { bytes, count, duration } from '../words';
+import { bytes, count, duration, plural } from '../words';
 
 export function OverviewPage({ overview }: { overview: Live<Overview> }) {
   const history = useLive(api.history, 2_000);
@@ -17,7 +17,7 @@ export function OverviewPage({ overview }: { overview: Live<Overview> }) {
         <>
           <Trouble text={now.trouble ?? undefined} />
           <SimpleGrid cols={{ base: 2, sm: 4 }}>
-            <Stat label="Connections" value={count(now.stats.connections)} note={`${count(now.stats.opened)} since the start`} />
+            <Stat label="Connections" value={count(now.stats.connections)} note={plural(now.stats.subscriptions, 'subscription')} />
             <Stat label="Events" value={count(now.stats.events)} note={`${count(now.stats.deliveries)} deliveries`} />
             <Stat
               label="Memory"
@@ -143,6 +143,7 @@ function Fact({ label, children }: { label: string; children: React.ReactNode })
 
 function Figures({ stats }: { stats: Stats }) {
   const rows: [string, string][] = [
+    ['Connections opened', count(stats.opened)],
     ['Clients not let in', count(stats.refused)],
     ['Closed for reading too slowly', count(stats.slow)],
     ['Events left out for slow clients', count(stats.leftOut)],
@@ -184,6 +185,12 @@ function Plots({ history: { samples } }: { history: History }) {
         lines={[{ label: 'there', className: 'one', points: later.map(({ stats }) => stats.connections) }]}
       />
       <Plot
+        title="Subscriptions"
+        unit=""
+        times={times}
+        lines={[{ label: 'there', className: 'two', points: later.map(({ stats }) => stats.subscriptions) }]}
+      />
+      <Plot
         title="Coming and going"
         unit="/s"
         times={times}
@@ -191,6 +198,15 @@ function Plots({ history: { samples } }: { history: History }) {
           { label: 'opened', className: 'two', points: rate((s) => s.opened) },
           { label: 'closed', className: 'three', points: rate((s) => s.closed) },
           { label: 'refused', className: 'four', points: rate((s) => s.refused) },
+        ]}
+      />
+      <Plot
+        title="Coming back"
+        unit="/s"
+        times={times}
+        lines={[
+          { label: 'got all they had missed', className: 'two', points: rate((s) => s.recovered) },
+          { label: 'could not be vouched for', className: 'three', points: rate((s) => s.unrecovered) },
         ]}
       />
     </SimpleGrid>

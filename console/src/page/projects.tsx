@@ -85,7 +85,7 @@ function List() {
 }
 
 function Detail({ id }: { id: string }) {
-  const live = useLive(() => api.project(id), 0, id);
+  const live = useLive((signal) => api.project(id, signal), 0, id);
   const project = live.value;
   return (
     <Stack>
@@ -139,7 +139,7 @@ function Keys({ id, keys, again }: { id: string; keys: Detailed['keys']; again: 
             <Table.Thead>
               <Table.Tr>
                 <Table.Th>Name</Table.Th>
-                <Table.Th>Allows</Table.Th>
+                <Table.Th visibleFrom="xs">Allows</Table.Th>
                 <Table.Th>Good until</Table.Th>
                 <Table.Th />
               </Table.Tr>
@@ -148,7 +148,7 @@ function Keys({ id, keys, again }: { id: string; keys: Detailed['keys']; again: 
               {keys.map((key) => (
                 <Table.Tr key={key.id}>
                   <Table.Td>{key.name}</Table.Td>
-                  <Table.Td className="mono nowrap">{key.scopes.join(', ')}</Table.Td>
+                  <Table.Td className="mono nowrap" visibleFrom="xs">{key.scopes.join(', ')}</Table.Td>
                   <Table.Td>{key.expires ?? 'for ever'}</Table.Td>
                   <Table.Td className="number">
                     <Confirm compact label="Remove" title={`Remove the key ${key.name}?`} act={async () => (await api.removeKey(id, key.id), await again())}>

@@ -38,7 +38,7 @@ export function Publish() {
             onChange={setWay}
             data={[
               { value: 'channels', label: 'Channels and roles' },
-              { value: 'derived', label: 'Derived from its name' },
+              { value: 'derived', label: 'From its name' },
             ]}
           />
           {way === 'channels' && (

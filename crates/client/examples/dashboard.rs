@@ -78,6 +78,8 @@ impl Dashboard {
             State::Gap { .. } => "connected; some events may be missing".to_owned(),
             State::Recovered { .. } => "connected; nothing was missed".to_owned(),
             State::NotAuthenticated { message, .. } => format!("connected; {message}"),
+            State::Present { .. } => "present".to_owned(),
+            State::NotPresent { code, message } => format!("not present: {message} ({code})"),
             State::NoCredential { why } => format!("no credential: {why}"),
             State::Unreadable { beginning } => format!("connected; the server said {beginning:?}"),
         };

@@ -74,6 +74,11 @@ impl Channel {
         Self(format!("memberships.{membership}"))
     }
 
+    /// Who is here.
+    pub fn presences() -> Self {
+        Self::named("presences")
+    }
+
     /// Only what is created.
     #[must_use]
     pub fn create(self) -> Self {

@@ -19,6 +19,7 @@ pub use self::typed::Typed;
 use crate::credential::Credential;
 use crate::error::Error;
 use crate::interest::Interest;
+use crate::presence::Presence;
 
 /// A client of one project. All its subscriptions share one connection, which is made when something is subscribed to,
 /// made again when it is lost, and ends when the client, its clones and its subscriptions are gone.
@@ -65,6 +66,20 @@ impl Client {
     /// once.
     pub fn authenticate(&self, credential: impl Into<Option<Credential>>) {
         self.tell(Command::Authenticate(credential.into()));
+    }
+
+    /// Lets others know this of the user for as long as it is connected, or nothing any more. It is said again after each
+    /// reconnect, and keeps the connection even if nothing is subscribed to, until the client is dropped or closed. Others hear
+    /// of it on the channel `presences`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Presence`] if it is too large, [`Error::Stopped`] if the server has sent this client away. What the server does
+    /// not like of it is told as [`State::NotPresent`](crate::State::NotPresent).
+    pub async fn set_presence(&self, presence: impl Into<Option<Presence>>) -> Result<(), Error> {
+        let (reply, done) = oneshot::channel();
+        self.commands.send(Command::Present(presence.into(), reply)).map_err(|_| Error::Closed)?;
+        done.await.map_err(|_| Error::Closed)?
     }
 
     /// Connects now instead of after a pause, or finds out at once whether the connection is alive: for an application

@@ -17,6 +17,9 @@ pub enum Error {
     /// What should be listened to cannot be.
     #[error("cannot subscribe: {0}")]
     Interest(String),
+    /// What others should know of the user cannot be said.
+    #[error("cannot be present: {0}")]
+    Presence(String),
     /// A credential has characters that no header may have.
     #[error("a token consists of visible ASCII characters; is there a line break in it?")]
     Credential,

@@ -1,7 +1,7 @@
 //! The Rust SDK: a [`Client`] on tokio around a [`session`] without I/O. What follows is the crate's README.
 //!
-//! In reading order: [`interest`], [`channel`] and [`query`] say what is listened to, [`event`] and [`state`] what comes of
-//! it, [`close`] and [`advice`] how it ends; [`session`] is the conversation, [`message`] its spelling, [`effect`] what it
+//! In reading order: [`interest`], [`channel`] and [`query`] say what is listened to, [`presence`] what others may know of the
+//! user, [`event`] and [`state`] what comes of it, [`close`] and [`advice`] how it ends; [`session`] is the conversation, [`message`] its spelling, [`effect`] what it
 //! wants done, and [`client`] does that.
 #![doc = ""]
 #![doc = include_str!("../README.md")]
@@ -20,6 +20,7 @@ pub mod interest;
 pub mod message;
 mod pace;
 mod pass;
+pub mod presence;
 pub mod query;
 mod random;
 pub mod request;
@@ -37,6 +38,7 @@ pub use self::endpoint::Endpoint;
 pub use self::error::{Error, PayloadError};
 pub use self::event::{Event, Gap};
 pub use self::interest::Interest;
+pub use self::presence::Presence;
 pub use self::query::Query;
 pub use self::state::State;
 pub use self::subscription::SubscriptionId;

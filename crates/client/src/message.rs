@@ -33,6 +33,8 @@ pub enum Message {
         to: String,
         /// For each subscription of the request.
         subscriptions: Vec<Value>,
+        /// The presence, if it was about that.
+        presence: Option<Value>,
     },
     /// The server may have missed events.
     Gap {
@@ -98,6 +100,7 @@ impl Message {
                     Some(Value::Array(items)) => items.clone(),
                     Some(_) | None => Vec::new(),
                 },
+                presence: data.get("presence").cloned(),
             },
             "gap" => Self::Gap {
                 reason: data.get("reason").and_then(Value::as_str).unwrap_or_default().to_owned(),

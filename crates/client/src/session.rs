@@ -30,6 +30,7 @@ use crate::interest::Interest;
 use crate::message::{self, Message};
 use crate::pace::Pace;
 use crate::pass::Pass;
+use crate::presence::Presence;
 use crate::random::Random;
 use crate::request::{Request, push_slots};
 use crate::resume::{self, Recovery};
@@ -70,6 +71,8 @@ pub struct Session {
     client: u64,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
     made: u32,
+    /// The message that says what others may know of the user.
+    presence: Option<String>,
     /// Counts changes of what is subscribed to.
     changes: u64,
     /// When a change of what is subscribed to last made a new connection.
@@ -133,6 +136,7 @@ impl Session {
             client,
             subscriptions: BTreeMap::new(),
             made: 0,
+            presence: None,
             changes: 0,
             remade_at: None,
             effects: VecDeque::new(),
@@ -171,21 +175,39 @@ impl Session {
             return;
         }
         self.changes += 1;
-        let nobody_listens = self.subscriptions.is_empty();
+        if let Phase::Live(live) = &mut self.phase {
+            live.remove(id);
+            self.plan_remake();
+            self.linger();
+        } else {
+            self.wait_no_longer();
+        }
+    }
+
+    /// Lets others know this of the user, now and on each connection after this one, or nothing any more. A connection is kept
+    /// for it as for a subscription. [`State::Present`] follows when the server has taken it.
+    pub fn present(&mut self, presence: Option<&Presence>, now: Instant) -> Result<(), Error> {
+        self.pass_time(now);
+        if let (Phase::Stopped(close), Some(_)) = (&self.phase, presence) {
+            return Err(Error::Stopped(close.clone()));
+        }
+        self.presence = presence.map(Presence::message).transpose()?;
         match &mut self.phase {
+            Phase::Idle if self.presence.is_some() => self.connect(),
+            // No message takes a presence back: it ends with its connection.
+            Phase::Live(live) if self.presence.is_none() && live.announced => self.remake(),
             Phase::Live(live) => {
-                live.remove(id);
-                self.plan_remake();
+                live.announces = self.presence.is_some();
                 self.linger();
             }
-            Phase::Waiting { .. } | Phase::Providing if nobody_listens => self.phase = Phase::Idle,
             Phase::Idle
             | Phase::Waiting { .. }
             | Phase::Providing
             | Phase::Connecting { .. }
             | Phase::Opening { .. }
-            | Phase::Stopped(_) => {}
+            | Phase::Stopped(_) => self.wait_no_longer(),
         }
+        Ok(())
     }
 
     /// Shows this credential from now on, or none: then nobody is asked for one either. `lasts` is how long it is good, as far as anybody knows. Also the
@@ -275,7 +297,9 @@ impl Session {
         match message {
             Ok(Message::Connected { user, slots }) => self.connected(user, &slots),
             Ok(Message::Event { event, subscriptions }) => self.deliver(&event, &subscriptions),
-            Ok(Message::Response { to, subscriptions }) => self.answered(&to, &subscriptions),
+            Ok(Message::Response { to, subscriptions, presence }) => {
+                self.answered(&to, &subscriptions, presence);
+            }
             Ok(Message::Error { code, message }) => self.complained(code, message),
             Ok(Message::Gap { reason }) => self.missed(&Gap::Unrecovered(reason)),
             Ok(Message::Pong | Message::Unknown) => {}
@@ -362,6 +386,11 @@ impl Session {
         }
     }
 
+    /// Whether a connection is wanted, be there one or not.
+    pub fn is_wanted(&self) -> bool {
+        !self.subscriptions.is_empty() || self.presence.is_some()
+    }
+
     /// How many subscriptions there are.
     pub fn subscriptions(&self) -> usize {
         self.subscriptions.len()
@@ -409,14 +438,21 @@ impl Session {
 
     /// A connection that nobody listens on is kept for a while.
     fn linger(&mut self) {
-        let until = self.now + self.settings.linger;
+        let until = (!self.is_wanted()).then(|| self.now + self.settings.linger);
         if let Phase::Live(live) = &mut self.phase {
-            live.idle_until = self.subscriptions.is_empty().then_some(until);
+            live.idle_until = until;
+        }
+    }
+
+    /// Nobody wants the connection any more that was to be made.
+    fn wait_no_longer(&mut self) {
+        if matches!(self.phase, Phase::Waiting { .. } | Phase::Providing) && !self.is_wanted() {
+            self.phase = Phase::Idle;
         }
     }
 
     fn connect(&mut self) {
-        if self.subscriptions.is_empty() {
+        if !self.is_wanted() {
             self.phase = Phase::Idle;
         } else if self.pass.is_needed(self.now) {
             self.phase = Phase::Providing;
@@ -473,15 +509,14 @@ impl Session {
         } else {
             live.waiting = self.subscriptions.keys().copied().collect();
         }
+        live.announces = self.presence.is_some();
         // Servers count the messages of a connection.
         self.pace = Pace::new(self.now);
         self.phase = Phase::Live(Box::new(live));
         for id in slots.subscriptions {
             self.confirm(id, None);
         }
-        if self.subscriptions.is_empty() {
-            self.linger();
-        }
+        self.linger();
     }
 
     /// The server listens for this subscription, and says what became of the time in between if there was one.
@@ -536,7 +571,7 @@ impl Session {
         self.subscriptions.iter().filter(|(_, one)| listens(one)).map(|(id, _)| *id).collect()
     }
 
-    fn answered(&mut self, to: &str, items: &[Value]) {
+    fn answered(&mut self, to: &str, items: &[Value], presence: Option<Value>) {
         let Phase::Live(live) = &mut self.phase else { return };
         let Some(asked) = live.asked.take_if(|asked| asked.question.name() == to) else { return };
         match asked.question {
@@ -547,8 +582,13 @@ impl Session {
                     self.confirm(id, item);
                 }
             }
-            Question::Authenticate => self.pass.accepted(),
+            Question::Authenticate => {
+                // Whoever the user is now is present.
+                live.announces = self.presence.is_some();
+                self.pass.accepted();
+            }
             Question::Unsubscribe(_) => {}
+            Question::Present => self.tell(State::Present { presence: presence.unwrap_or_default() }),
         }
     }
 
@@ -560,7 +600,7 @@ impl Session {
             return;
         };
         let asked = live.asked.take_if(|asked| match asked.question {
-            Question::Authenticate => refuses_message || passes || code == 401,
+            Question::Authenticate | Question::Present => refuses_message || passes || code == 401,
             Question::Subscribe(_) | Question::Unsubscribe(_) => refuses_message || passes,
         });
         if asked.is_none() || passes {
@@ -575,6 +615,7 @@ impl Session {
                 self.pass.refused(self.shown, self.now);
                 self.tell(State::NotAuthenticated { code, message });
             }
+            Some(Question::Present) => self.tell(State::NotPresent { code, message }),
         }
     }
 
@@ -586,6 +627,7 @@ impl Session {
                 live.waiting.extend(ids.into_iter().filter(|id| self.subscriptions.contains_key(id)));
             }
             Question::Unsubscribe(ids) => live.removed.extend(ids),
+            Question::Present => live.announces = self.presence.is_some(),
         }
         self.pace.pause(self.now + self.settings.first_pause + self.random.up_to(self.settings.patience));
     }
@@ -666,7 +708,7 @@ impl Session {
 
     fn pause(&mut self, close: Close, at_least: Duration) {
         let advice = close.advice();
-        if self.subscriptions.is_empty() {
+        if !self.is_wanted() {
             self.phase = Phase::Idle;
             self.tell(State::Disconnected { close, advice, again_in: None });
             return;
@@ -684,6 +726,7 @@ impl Session {
     }
 
     fn end_all(&mut self, why: &Error) {
+        self.presence = None;
         for id in std::mem::take(&mut self.subscriptions).into_keys() {
             self.effects.push_back(Effect::Ended { subscription: id, why: why.clone() });
         }
@@ -716,7 +759,7 @@ impl Session {
 
     fn has_something_to_say(&self, live: &Live) -> bool {
         let subscriptions = self.dialect != Dialect::Url && live.has_changes();
-        self.shown != Some(self.pass.generation()) || subscriptions
+        self.shown != Some(self.pass.generation()) || live.announces || subscriptions
     }
 
     /// Says the next thing that is to be said, if the last was answered: one after another, so that an error is known
@@ -747,19 +790,25 @@ impl Session {
             self.shown = Some(self.pass.generation());
             return Some((Question::Authenticate, message::authentication(self.pass.credential()?)));
         }
-        let removed = live.take_removed(MAX_ITEMS);
-        if !removed.is_empty() {
-            let text = message::unsubscribe(&removed);
-            return Some((Question::Unsubscribe(removed), text));
+        if self.dialect != Dialect::Url {
+            let removed = live.take_removed(MAX_ITEMS);
+            if !removed.is_empty() {
+                let text = message::unsubscribe(&removed);
+                return Some((Question::Unsubscribe(removed), text));
+            }
+            let ids = live.take_batch(&self.subscriptions, MAX_ITEMS, MAX_MESSAGE);
+            let item =
+                |id: &SubscriptionId| Some(self.subscriptions.get(id)?.item(*id, live.resuming.contains(id)));
+            let items: Vec<Value> = ids.iter().filter_map(item).collect();
+            if !items.is_empty() {
+                return Some((Question::Subscribe(ids), message::subscribe(&items)));
+            }
         }
-        let ids = live.take_batch(&self.subscriptions, MAX_ITEMS, MAX_MESSAGE);
-        let item =
-            |id: &SubscriptionId| Some(self.subscriptions.get(id)?.item(*id, live.resuming.contains(id)));
-        let items: Vec<Value> = ids.iter().filter_map(item).collect();
-        if items.is_empty() {
+        if !std::mem::take(&mut live.announces) {
             return None;
         }
-        Some((Question::Subscribe(ids), message::subscribe(&items)))
+        live.announced = true;
+        Some((Question::Present, self.presence.clone()?))
     }
 }
 
@@ -774,6 +823,7 @@ fn close_code(error: i64) -> u16 {
         401 => 3000,
         403 => 3003,
         1008 => 1008,
+        1012 => 1012,
         503 | 1013 => 1013,
         _ => 1011,
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::advice::Advice;
 use crate::close::Close;
 use crate::event::Gap;
@@ -19,6 +21,18 @@ pub enum State {
     Connected {
         /// The user that the server sees, or nobody: a guest.
         user: Option<String>,
+    },
+    /// Others may know of the user now. Said again after each reconnect.
+    Present {
+        /// The presence as the server keeps it.
+        presence: Value,
+    },
+    /// The server refuses the presence; nothing else is affected.
+    NotPresent {
+        /// The code of the server's `error` message.
+        code: i64,
+        /// Its text.
+        message: String,
     },
     /// After a reconnect, a subscription got or will get all that it missed.
     Recovered {

@@ -13,6 +13,8 @@ mod talk;
 mod credentials;
 #[path = "session/moments.rs"]
 mod moments;
+#[path = "session/presence.rs"]
+mod presence;
 #[path = "session/resuming.rs"]
 mod resuming;
 #[path = "session/subscribing.rs"]

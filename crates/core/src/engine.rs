@@ -402,8 +402,8 @@ impl Engine {
     }
 
     /// What has happened so far.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    pub fn stats(&self) -> Stats {
+        Stats { subscriptions: self.index.len() as u64, ..self.stats }
     }
 
     /// How many connections each project has that were let in.

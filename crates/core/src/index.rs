@@ -64,6 +64,8 @@ pub struct Index {
     projects: HashMap<ProjectId, Project, FixedState>,
     /// By the slot of the connection's id.
     members: Vec<Option<Member>>,
+    /// Subscriptions of all of them.
+    len: usize,
     /// Counts events, so that an entry can tell whether this one has met it already.
     round: u64,
     hasher: FixedState,
@@ -109,6 +111,7 @@ impl Index {
         Self {
             projects: HashMap::with_hasher(hasher.clone()),
             members: Vec::new(),
+            len: 0,
             round: 0,
             fingerprints: Fingerprints::new(hasher.clone()),
             hasher,
@@ -146,6 +149,16 @@ impl Index {
         projects.map(|(id, project)| (id.clone(), project.connections as u64)).collect()
     }
 
+    /// How many subscriptions there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether nobody listens to anything.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Forgets a connection and all its subscriptions.
     pub fn leave(&mut self, connection: ConnectionId) {
         if self.member(connection).is_none() {
@@ -155,6 +168,7 @@ impl Index {
             return;
         };
         let Some(home) = self.projects.get_mut(&member.project) else { return };
+        self.len -= member.entries.len();
         for number in &member.entries {
             home.remove(*number, &member.roles, &self.fingerprints);
         }
@@ -194,6 +208,7 @@ impl Index {
         let (names, filter) = (subscription.channels.clone(), subscription.filter.clone());
         let number = home.add(Entry { connection, round: 0, subscription });
         member.entries.push(number);
+        self.len += 1;
         let roles = member.roles.clone();
         let (entries, members) = (&home.entries, &self.members);
         let traits = Traits { roles: &roles, filter: &filter };
@@ -215,6 +230,7 @@ impl Index {
         });
         let Some(place) = place else { return false };
         let number = member.entries.swap_remove(place);
+        self.len -= 1;
         home.remove(number, &member.roles, &self.fingerprints);
         true
     }

@@ -34,7 +34,12 @@ pub struct Bucket(Option<Instant>);
 impl Bucket {
     /// Takes one; whether there was one to take. A refusal costs nothing.
     pub fn take(&mut self, rate: Rate, now: Instant) -> bool {
-        match self.full_after_one(rate, now) {
+        self.take_many(1, rate, now)
+    }
+
+    /// Takes so many, all or none; whether there were as many to take.
+    pub fn take_many(&mut self, count: u32, rate: Rate, now: Instant) -> bool {
+        match self.full_after(count, rate, now) {
             Some(full) => {
                 self.0 = Some(full);
                 true
@@ -45,13 +50,13 @@ impl Bucket {
 
     /// Whether there is one to take.
     pub fn has(self, rate: Rate, now: Instant) -> bool {
-        self.full_after_one(rate, now).is_some()
+        self.full_after(1, rate, now).is_some()
     }
 
-    /// When the bucket will be full again if one is taken now. `None` if there is none to take.
-    fn full_after_one(self, rate: Rate, now: Instant) -> Option<Instant> {
+    /// When the bucket will be full again if so many are taken now. `None` if there are not as many to take.
+    fn full_after(self, count: u32, rate: Rate, now: Instant) -> Option<Instant> {
         let each = rate.per.checked_div(rate.limit)?;
-        let full = self.0.map_or(now, |full| full.max(now)).checked_add(each)?;
+        let full = self.0.map_or(now, |full| full.max(now)).checked_add(each.checked_mul(count)?)?;
         (full.duration_since(now) <= each.saturating_mul(rate.limit)).then_some(full)
     }
 }
@@ -185,6 +190,16 @@ mod tests {
         assert_eq!(taken(&mut bucket, Rate::MESSAGES, now, 1000), 32);
         assert!(!bucket.take(Rate::MESSAGES, now + each - Duration::from_nanos(1)));
         assert!(bucket.take(Rate::MESSAGES, now + each));
+    }
+
+    #[test]
+    fn many_are_taken_at_once_or_none_of_them() {
+        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        assert!(bucket.take_many(30, Rate::MESSAGES, now));
+        assert!(!bucket.take_many(3, Rate::MESSAGES, now));
+        assert!(bucket.take_many(2, Rate::MESSAGES, now));
+        assert!(!Bucket::default().take_many(33, Rate::MESSAGES, now), "never so many at once");
+        assert!(!Bucket::default().take_many(u32::MAX, Rate { limit: 1, per: Duration::MAX }, now));
     }
 
     #[test]

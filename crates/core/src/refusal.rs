@@ -34,6 +34,8 @@ pub enum RefusalKind {
     Unavailable,
     /// A fault of the server.
     Internal,
+    /// An operator has ended the connection, and the client may come back at once as it is.
+    Dismissed,
 }
 
 impl Refusal {
@@ -98,6 +100,7 @@ impl Close {
                 | RefusalKind::Conflict
                 | RefusalKind::Unavailable
                 | RefusalKind::Internal => Advice::RetryLater,
+                RefusalKind::Dismissed => Advice::Retry,
             },
             Self::Slow | Self::Gap | Self::Expired | Self::Going => Advice::Retry,
             Self::Protocol(_) | Self::TooLarge => Advice::RetryLater,

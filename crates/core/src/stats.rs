@@ -5,6 +5,8 @@
 pub struct Stats {
     /// Connections there are, whatever their state.
     pub connections: u64,
+    /// Subscriptions there are, of all connections.
+    pub subscriptions: u64,
     /// Connections that began.
     pub opened: u64,
     /// Connections that ended.

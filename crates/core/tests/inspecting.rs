@@ -230,6 +230,6 @@ fn an_operator_lets_a_user_go_and_says_whether_to_come_back() {
     assert_eq!(advice(&mut world, ann), Advice::Stop);
     assert_eq!(world.engine.dismiss(&of_ann, false), 0);
     assert!(world.engine.dismiss_one(bob, true));
-    assert_eq!(advice(&mut world, bob), Advice::RetryLater);
+    assert_eq!(advice(&mut world, bob), Advice::Retry);
     assert!(!world.engine.dismiss_one(bob, true));
 }

@@ -231,6 +231,7 @@ pub(crate) fn total(shards: &[(Stats, usize)]) -> Stats {
 fn add(all: &mut Stats, shard: &Stats) {
     let Stats {
         connections,
+        subscriptions,
         opened,
         closed,
         refused,
@@ -245,6 +246,7 @@ fn add(all: &mut Stats, shard: &Stats) {
     } = *shard;
     *all = Stats {
         connections: all.connections + connections,
+        subscriptions: all.subscriptions + subscriptions,
         opened: all.opened + opened,
         closed: all.closed + closed,
         refused: all.refused + refused,

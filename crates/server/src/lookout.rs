@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use realtime_core::channel::Channel;
 use realtime_core::event::Event;
 use realtime_core::id::ProjectId;
@@ -12,8 +13,10 @@ use tokio::sync::mpsc;
 
 /// Events that one watcher is shown in a second, more than anybody reads.
 const SHOWN: Rate = Rate { limit: 50, per: Duration::from_secs(1) };
-/// Payloads that are searched for one watcher in a second.
+/// Blocks of payloads that are searched for one watcher in a second: 1,000 small payloads, or 4 MiB of large ones.
 const SEARCHED: Rate = Rate { limit: 1_000, per: Duration::from_secs(1) };
+/// The bytes of a block; a payload has at least one.
+const BLOCK: usize = 4 * 1024;
 /// Events that wait for a watcher whose link is slow.
 const WAITING: usize = 200;
 /// Watchers at a time.
@@ -111,7 +114,7 @@ impl Watcher {
         if !self.wanted.is_met_by_head(event) {
             return true;
         }
-        let is_searched = self.wanted.text.is_none() || self.searches.take(SEARCHED, now);
+        let is_searched = self.wanted.text.is_none() || self.may_search(event.payload.as_bytes().len(), now);
         if is_searched && !self.wanted.is_met_by_payload(event) {
             return true;
         }
@@ -121,6 +124,11 @@ impl Watcher {
             self.left_out.fetch_add(1, Ordering::Relaxed);
         }
         true
+    }
+
+    fn may_search(&mut self, bytes: usize, now: Instant) -> bool {
+        let blocks = u32::try_from(bytes.div_ceil(BLOCK).max(1)).unwrap_or(u32::MAX);
+        self.searches.take_many(blocks, SEARCHED, now)
     }
 }
 
@@ -138,7 +146,7 @@ impl Wanted {
         let payload = event.payload.as_bytes();
         self.text.as_deref().is_none_or(|part| {
             // As bytes: a payload need not be text that Rust accepts.
-            !part.is_empty() && payload.windows(part.len()).any(|window| window == part.as_bytes())
+            !part.is_empty() && memmem::find(payload, part.as_bytes()).is_some()
         })
     }
 }
@@ -216,6 +224,22 @@ mod tests {
         assert_eq!(shown, SHOWN.limit as usize);
         assert_eq!(view.take_left_out(), 10_000 - shown as u64);
         assert_eq!(view.take_left_out(), 0);
+    }
+
+    #[test]
+    fn of_a_flood_of_large_payloads_a_bounded_part_is_searched_and_the_rest_counted() {
+        let lookout = Lookout::default();
+        let mut view = lookout.watch(Wanted { text: Some("needle".into()), ..Wanted::default() }).unwrap();
+        let now = Instant::now();
+        let hay: &'static str =
+            Box::leak(format!("{{\"a\":\"{}\"}}", "x".repeat(100 * BLOCK)).into_boxed_str());
+        for _ in 0..20 {
+            lookout.show(&event("p", "files", "x.y", hay), now);
+        }
+        // 101 blocks each, of 1,000.
+        assert_eq!(view.take_left_out(), 20 - 9);
+        lookout.show(&event("p", "files", "x.y", r#"{"a":"needle"}"#), now);
+        assert!(view.events.try_recv().is_ok(), "what is left is enough for a small one");
     }
 
     #[test]

@@ -276,7 +276,7 @@ impl Shard {
 
     /// What has happened on this shard so far.
     pub fn stats(&self) -> Stats {
-        *self.0.engine.borrow().stats()
+        self.0.engine.borrow().stats()
     }
 
     /// Lets the engine do something, then does what it wants done.

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use realtime_client::client::{Builder, States};
-use realtime_client::{Client, Credential, Error, Event, Gap, Interest, Query, State, Subscription};
+use realtime_client::{
+    Channel, Client, Credential, Error, Event, Gap, Interest, Presence, Query, State, Subscription,
+};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -207,6 +209,57 @@ async fn only_the_user_itself_hears_of_its_account_by_session_jwt_or_a_later_mes
         assert_eq!(next(subscription).await.event.as_deref(), Some("users.alice.update"));
     }
     assert_eq!(next(&mut overhearing).await.payload.get(), r#"{"n":1}"#);
+}
+
+#[tokio::test]
+async fn a_user_is_present_for_as_long_as_it_is_connected_over_a_cut_too() {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Told {
+        user_id: String,
+        status: String,
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), "127.0.0.1:0");
+    let line = Line::to(&server).await;
+    let client = Client::builder(format!("http://{}/v1", line.address))
+        .project("demo")
+        .credential(Credential::session(server.fact("/user/session")).unwrap())
+        .longest_pause(Duration::from_millis(50))
+        .build()
+        .unwrap();
+    let mut states = client.states();
+    let guest = server.builder().build().unwrap();
+    let mut presences = guest.subscribe([Channel::presences()]).await.unwrap();
+    ready(&mut presences).await.unwrap();
+    let visible = |status: &str| Presence::new(status).permissions([r#"read("any")"#]);
+    client.set_presence(visible("online")).await.unwrap();
+    wait_for(
+        &mut states,
+        |state| matches!(state, State::Present { presence } if presence["userId"] == "alice"),
+    )
+    .await;
+    line.cut();
+    wait_for(&mut states, |state| matches!(state, State::Present { .. })).await;
+    client.set_presence(visible("away")).await.unwrap();
+    let mut heard = Vec::new();
+    loop {
+        let event = next(&mut presences).await;
+        let name = event.event.clone().unwrap_or_default();
+        let told = event.decode::<Told>().unwrap().payload;
+        heard.push(format!("{} {} {}", name.rsplit('.').next().unwrap(), told.user_id, told.status));
+        if heard.last().is_some_and(|last| last == "upsert alice away") {
+            client.set_presence(None).await.unwrap();
+        }
+        if name.ends_with(".delete") {
+            break;
+        }
+    }
+    heard.dedup();
+    assert_eq!(heard, ["upsert alice online", "upsert alice away", "delete alice away"]);
+    let mut states = guest.states();
+    guest.set_presence(visible("online")).await.unwrap();
+    wait_for(&mut states, |state| matches!(state, State::NotPresent { code: 401, .. })).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ export function closeCodeOf(error: number): number {
     case 503:
       return 1013;
     case 1008:
+    case 1012:
     case 1013:
       return error;
     default:

@@ -7,9 +7,11 @@ import type { Close } from './close.js';
  *
  * - `settings`: the hostname or the project is missing or cannot be one.
  * - `interest`: what should be listened to cannot be.
+ * - `presence`: what others should know of the user cannot be said.
  * - `credential`: a token has characters that no token has.
  * - `transport`: there is no WebSocket in this environment and no other way to connect.
- * - `refused`: the server refuses this subscription; others are not affected. `code` is that of its `error` message.
+ * - `refused`: the server refuses this subscription, or the presence; others are not affected. `code` is that of its `error`
+ *   message.
  * - `stopped`: the server closed the connection and coming back is of no use, or not before a new credential is given.
  *   `code` is the close code.
  * - `closed`: the application closed the client or stopped the subscription.
@@ -21,6 +23,7 @@ import type { Close } from './close.js';
 export type ErrorKind =
   | 'settings'
   | 'interest'
+  | 'presence'
   | 'credential'
   | 'transport'
   | 'refused'

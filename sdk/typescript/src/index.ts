@@ -9,6 +9,7 @@ export { Credential } from './credential.js';
 export { type ErrorKind, RealtimeError } from './error.js';
 export type { Gap, RealtimeEvent } from './event.js';
 export type { Channels } from './interest.js';
+export type { Presence } from './presence.js';
 export { Query, type QueryText, type Value } from './query.js';
 export type { Connection, Realtime, TokenProvider } from './realtime.js';
 export type { State, StateOf, Transport } from './state.js';

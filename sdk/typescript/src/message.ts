@@ -9,8 +9,8 @@ export type Message =
   | { type: 'connected'; user: string | undefined; slots: [number, string][]; data: unknown }
   /** Something happened; ids of this connection's subscriptions that it is for, which servers before 2025 do not say. */
   | { type: 'event'; event: RealtimeEvent; subscriptions: string[] }
-  /** A request is answered: its type, the user if it asked about one, and an item for each of its subscriptions. */
-  | { type: 'response'; to: string; user: string | undefined; subscriptions: unknown[] }
+  /** A request is answered: its type, the user or the presence if it was about one, an item for each of its subscriptions. */
+  | { type: 'response'; to: string; user: string | undefined; presence: unknown; subscriptions: unknown[] }
   /** The server may have missed events. */
   | { type: 'gap'; reason: string }
   | { type: 'pong' }
@@ -39,6 +39,7 @@ export function readMessage(text: string): Message | undefined {
         type: 'response',
         to: textOr(data.to),
         user: userOf(data),
+        presence: data.presence,
         subscriptions: list(data.subscriptions),
       };
     case 'gap':

@@ -16,6 +16,7 @@ import { Credential } from './credential.js';
 import type { Effect } from './effect.js';
 import { RealtimeError } from './error.js';
 import { type Channels, interest } from './interest.js';
+import type { Presence } from './presence.js';
 import type { Request } from './request.js';
 import type { Settings } from './session/settings.js';
 import { Session } from './session.js';
@@ -121,6 +122,24 @@ export class Realtime {
     return () => void listeners.delete(own);
   }
 
+  /**
+   * Lets others know this of the user for as long as it is connected, or nothing any more. It is said again after each reconnect,
+   * and keeps the connection even if nothing is subscribed to. Others hear of it on the channel `presences`.
+   *
+   * ```ts
+   * sdk.realtime.setPresence({ status: 'online', metadata: { page: '/' }, permissions: ['read("any")'] });
+   * ```
+   *
+   * @throws {RealtimeError} `presence` if it cannot be said, `stopped` if the server has sent this client away for good,
+   * `settings` if hostname or project are missing. What the server does not like of it is told as an `error` state.
+   */
+  setPresence(presence: Presence | undefined): void {
+    const session = presence ? this.#open() : this.#session;
+    session?.present(presence, now());
+    if (presence) this.#listenToEnvironment();
+    this.#schedule();
+  }
+
   /** How it stands at the moment. */
   get connection(): Connection {
     return this.#connection;
@@ -200,7 +219,7 @@ export class Realtime {
       this.#running = false;
     }
     this.#setTimer(session);
-    if (this.#readers.size === 0) this.#stopListeningToEnvironment();
+    if (!session.isWanted) this.#stopListeningToEnvironment();
   }
 
   #carryOut(effect: Effect, session: Session): void {

@@ -21,6 +21,7 @@ import type { Interest } from './interest.js';
 import * as message from './message.js';
 import { Pace } from './pace.js';
 import { Pass } from './pass.js';
+import { type Presence, presenceMessage } from './presence.js';
 import { hex, type Random, upTo } from './random.js';
 import { slotsOf } from './request.js';
 import { gapOf, TELL_GAPS } from './resume.js';
@@ -49,6 +50,8 @@ const MAX_ITEMS = 500;
 const LONGEST_AWAY = 3_600_000;
 /** Characters of a senseless message that are shown. */
 const EXCERPT = 80;
+/** Where WebSockets are blocked, a connection that is made so long after the last attempt at one tries it again. */
+const BLOCKED_FOR = 300_000;
 /** After so many attempts, WebSockets that have never worked are taken to be blocked. */
 const BLOCKED_AFTER = 2;
 /** Server-sent events without any sign of life for so many times the interval of pings are dead: three heartbeats of the server. */
@@ -90,8 +93,9 @@ export class Session {
   /** The server forgets a connection that authenticates before it subscribes, as Appwrite's own of 2026 does. */
   #subscribesFirst = false;
   #transport: Transport;
-  /** WebSockets that came to nothing, as long as none has worked. */
+  /** WebSockets that came to nothing, as long as none has worked; and when the last of them did. */
   #blocked = 0;
+  #blockedAt = 0;
   /** The server's last words, if they were a complaint. */
   #complaint: Close | undefined;
   #pass: Pass;
@@ -107,6 +111,8 @@ export class Session {
   #client: string;
   #subscriptions = new Map<string, Subscription>();
   #made = 0;
+  /** The message that says what others may know of the user. */
+  #presence: string | undefined;
   /** Counts changes of what is subscribed to. */
   #changes = 0;
   /** The id of the last event: where a connection goes on that has one position for all of its subscriptions. */
@@ -162,8 +168,29 @@ export class Session {
       phase.live.remove(id);
       this.#planRemake();
       this.#linger();
-    } else if ((phase.is === 'waiting' || phase.is === 'providing') && this.#subscriptions.size === 0) {
-      this.#rest();
+    } else this.#waitNoLonger();
+  }
+
+  /**
+   * Lets others know this of the user, now and on each connection after this one, or nothing any more. A connection is kept
+   * for it as for a subscription. `present` is told when the server has taken it.
+   *
+   * @throws {RealtimeError} `presence` if it cannot be said, `stopped` if the server does not want to see this client again.
+   */
+  present(presence: Presence | undefined, now: number): void {
+    this.#passTime(now);
+    const phase = this.#phase;
+    if (presence && phase.is === 'stopped') throw stopped(phase.close);
+    this.#presence = presence && presenceMessage(presence);
+    if (phase.is !== 'live') {
+      if (presence && phase.is === 'idle') this.#connect();
+      else this.#waitNoLonger();
+    } else if (!presence && phase.live.announced) {
+      // No message takes a presence back: it ends with its connection.
+      this.#remake();
+    } else {
+      this.#announce(phase.live);
+      this.#linger();
     }
   }
 
@@ -204,7 +231,7 @@ export class Session {
     if (phase.is === 'waiting') {
       phase.until = this.#now;
       // Another network may let WebSockets through.
-      this.#transport = this.#settings.transports[0] ?? 'websocket';
+      this.#prefer();
     } else if (phase.is === 'live') phase.live.pingNow(this.#now);
     else if (phase.is === 'stopped') this.#phase = { is: 'idle' };
   }
@@ -249,7 +276,7 @@ export class Session {
       case 'event':
         return this.#deliver(said.event, said.subscriptions);
       case 'response':
-        return this.#answered(said.to, said.user, said.subscriptions);
+        return this.#answered(said);
       case 'error':
         return this.#complained(said.code, said.message);
       case 'gap':
@@ -314,6 +341,11 @@ export class Session {
     return this.#phase.is === 'stopped' ? this.#phase.close : undefined;
   }
 
+  /** Whether a connection is wanted, be there one or not. */
+  get isWanted(): boolean {
+    return this.#subscriptions.size > 0 || this.#presence !== undefined;
+  }
+
   /** How many subscriptions there are. */
   get size(): number {
     return this.#subscriptions.size;
@@ -321,6 +353,11 @@ export class Session {
 
   #passTime(now: number): void {
     this.#now = Math.max(this.#now, now);
+  }
+
+  /** Connects by what is preferred, next time. */
+  #prefer(): void {
+    this.#transport = this.#settings.transports[0] ?? 'websocket';
   }
 
   #isConnected(): boolean {
@@ -368,17 +405,22 @@ export class Session {
   /** A connection that nobody listens on is kept for a while. */
   #linger(): void {
     if (this.#phase.is === 'live') {
-      const idle = this.#subscriptions.size === 0;
-      this.#phase.live.idleUntil = idle ? this.#now + this.#settings.linger : undefined;
+      this.#phase.live.idleUntil = this.isWanted ? undefined : this.#now + this.#settings.linger;
     }
   }
 
   #connect(): void {
-    if (this.#subscriptions.size === 0) this.#rest();
+    if (!this.isWanted) this.#rest();
     else if (this.#pass.isNeeded(this.#now)) {
       this.#phase = { is: 'providing' };
       this.#provide();
     } else this.#connectWithWhatThereIs();
+  }
+
+  /** Nobody wants the connection any more that was to be made. */
+  #waitNoLonger(): void {
+    const { is } = this.#phase;
+    if ((is === 'waiting' || is === 'providing') && !this.isWanted) this.#rest();
   }
 
   /** There is no connection, and none is needed. */
@@ -394,7 +436,9 @@ export class Session {
   }
 
   #connectWithWhatThereIs(): void {
-    const { endpoint, project, patience } = this.#settings;
+    const { endpoint, project, patience, transports } = this.#settings;
+    // What was blocked may be so no more: the network is another one, or its owner has mended it.
+    if (this.#transport !== transports[0] && this.#now >= this.#blockedAt + BLOCKED_FOR) this.#prefer();
     const transport = this.#transport;
     const credential = this.#pass.credential;
     let url = endpoint.realtime(project, transport) + TELL_GAPS;
@@ -444,7 +488,18 @@ export class Session {
     this.#pace = new Pace(this.#now);
     this.#phase = { is: 'live', live };
     for (const id of slots.ids) this.#confirm(id, data);
-    if (this.#subscriptions.size === 0) this.#linger();
+    this.#announce(live);
+    this.#linger();
+  }
+
+  /** The presence is told again on each connection, and to whoever the user is now. */
+  #announce(live: Live): void {
+    const sends = live.transport === 'websocket';
+    live.announces = sends && this.#presence !== undefined;
+    if (sends || this.#presence === undefined) return;
+    this.#trouble(
+      new RealtimeError('transport', 'server-sent events carry no presence: it takes a WebSocket'),
+    );
   }
 
   /** A browser sends no session with an event stream of another origin: who relies on one is told, once for each. */
@@ -503,7 +558,7 @@ export class Session {
     return [...this.#subscriptions].filter(([, one]) => listens(one)).map(([id]) => id);
   }
 
-  #answered(to: string, user: string | undefined, items: unknown[]): void {
+  #answered({ to, user, presence, subscriptions }: message.Message & { type: 'response' }): void {
     if (this.#phase.is !== 'live') return;
     const { live } = this.#phase;
     const { asked } = live;
@@ -513,12 +568,15 @@ export class Session {
       this.#pass.accepted();
       this.#tell({ type: 'authenticated', user });
       this.#release(live);
+      this.#announce(live);
+    } else if (to === 'presence') {
+      this.#tell({ type: 'present', presence });
     } else if (to === 'subscribe') {
       this.#inUrl = false;
       this.#proven = true;
       live.subscribed = true;
       const answers = new Map(
-        items.map((item) => [(item as { subscriptionId?: unknown } | null)?.subscriptionId, item]),
+        subscriptions.map((item) => [(item as { subscriptionId?: unknown } | null)?.subscriptionId, item]),
       );
       for (const id of asked.ids) this.#confirm(id, answers.get(id));
     }
@@ -540,18 +598,23 @@ export class Session {
     const { live } = this.#phase;
     const refuses = [0, 400, 404, 409, 1003].includes(code);
     const passes = (code >= 500 && code < 600) || code === 1013;
-    const authenticates = live.asked?.type === 'authentication';
-    const asked = refuses || passes || (authenticates && code === 401) ? live.asked : undefined;
+    const ofUser = live.asked?.type === 'authentication' || live.asked?.type === 'presence';
+    const asked = refuses || passes || (ofUser && code === 401) ? live.asked : undefined;
     if (asked === undefined || passes) this.#complaint = complaint;
     if (asked === undefined) return;
     live.asked = undefined;
     if (passes) this.#askAgainLater(live, asked.type, asked.ids);
     else if (asked.type === 'subscribe') this.#notSubscribed(live, asked.ids, code, text);
     else if (asked.type === 'authentication') this.#notAuthenticated(live, code, text);
+    else if (asked.type === 'presence') {
+      const why = `the server refuses the presence: ${text} (${code})`;
+      this.#trouble(new RealtimeError('refused', why, { code }));
+    }
   }
 
   #askAgainLater(live: Live, type: string, ids: string[]): void {
     if (type === 'authentication') this.#shown = undefined;
+    else if (type === 'presence') this.#announce(live);
     else if (type === 'unsubscribe') for (const id of ids) live.removed.add(id);
     else for (const id of ids) if (this.#subscriptions.has(id)) live.waiting.add(id);
     this.#pace.pause(this.#now + this.#settings.firstPause + upTo(this.#random, this.#settings.patience));
@@ -648,14 +711,17 @@ export class Session {
   #triesAnotherTransport(): void {
     const { transports } = this.#settings;
     if (transports.length < 2) return;
-    if (this.#transport === 'websocket') this.#blocked += 1;
+    if (this.#transport === 'websocket') {
+      this.#blocked += 1;
+      this.#blockedAt = this.#now;
+    }
     const blocked = this.#transport === 'websocket' && this.#blocked >= BLOCKED_AFTER;
     this.#transport = blocked ? 'sse' : 'websocket';
   }
 
   #pause(close: Close, atLeast: number): void {
     const advice = adviceOf(close.code);
-    if (this.#subscriptions.size === 0) {
+    if (!this.isWanted) {
       this.#phase = { is: 'idle' };
       return this.#tell(disconnected(close, advice));
     }
@@ -673,6 +739,7 @@ export class Session {
   #endAll(why: RealtimeError): void {
     for (const subscription of this.#subscriptions.keys()) this.#do({ do: 'end', subscription, why });
     this.#subscriptions.clear();
+    this.#presence = undefined;
   }
 
   #lookAfterConnection(live: Live): void {
@@ -697,12 +764,13 @@ export class Session {
 
   /** Whether the credential is to be shown next. */
   #wantsToAuthenticate(live: Live): boolean {
-    const waits = this.#subscribesFirst && !this.#namesInUrl() && live.told.size === 0;
+    const first = this.#subscriptions.size > 0 && live.told.size === 0;
+    const waits = this.#subscribesFirst && !this.#namesInUrl() && first;
     return this.#shown !== this.#pass.generation && !(waits && this.#pass.credential !== undefined);
   }
 
   #hasSomethingToSay(live: Live): boolean {
-    return this.#wantsToAuthenticate(live) || (!this.#namesInUrl() && live.hasChanges());
+    return this.#wantsToAuthenticate(live) || live.announces || (!this.#namesInUrl() && live.hasChanges());
   }
 
   /**
@@ -728,10 +796,16 @@ export class Session {
       this.#shown = generation;
       return ['authentication', [], message.authentication(credential)];
     }
-    const removed = live.takeRemoved(MAX_ITEMS);
-    if (removed.length > 0) return ['unsubscribe', removed, message.unsubscribe(removed)];
-    const ids = live.takeBatch(this.#subscriptions, MAX_ITEMS, MAX_MESSAGE);
-    const items = ids.flatMap((id) => this.#subscriptions.get(id)?.item(id, live.resuming.has(id)) ?? []);
-    return items.length > 0 ? ['subscribe', ids, message.subscribe(items)] : undefined;
+    if (!this.#namesInUrl()) {
+      const removed = live.takeRemoved(MAX_ITEMS);
+      if (removed.length > 0) return ['unsubscribe', removed, message.unsubscribe(removed)];
+      const ids = live.takeBatch(this.#subscriptions, MAX_ITEMS, MAX_MESSAGE);
+      const items = ids.flatMap((id) => this.#subscriptions.get(id)?.item(id, live.resuming.has(id)) ?? []);
+      if (items.length > 0) return ['subscribe', ids, message.subscribe(items)];
+    }
+    if (!live.announces || this.#presence === undefined) return undefined;
+    live.announces = false;
+    live.announced = true;
+    return ['presence', [], this.#presence];
   }
 }

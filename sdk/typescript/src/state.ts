@@ -13,6 +13,8 @@ export type State =
   | { readonly type: 'connected'; readonly user: string | undefined; readonly transport: Transport }
   /** The server has accepted the credential. */
   | { readonly type: 'authenticated'; readonly user: string | undefined }
+  /** Others may know of the user now, by this presence as the server keeps it. Said again after each reconnect. */
+  | { readonly type: 'present'; readonly presence: unknown }
   /** After a reconnect, a subscription got or will get all that it missed. */
   | { readonly type: 'recovered'; readonly subscription: string }
   /** A subscription may have missed events. */

@@ -13,13 +13,18 @@ const run = promisify(execFile);
 const isRoot = process.getuid() === 0;
 const databases = new URL('../../../conformance/databases/', import.meta.url).pathname;
 
+/** Ports below those that Linux gives to connections (32768 and up), so that nobody is given one before it is used. */
+const PORTS = { from: 20_000, to: 32_000 };
+
 /** A port that nobody uses at the moment. */
 export async function freePort() {
-  const server = createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = PORTS.from + Math.floor(Math.random() * (PORTS.to - PORTS.from));
+    const server = createServer().listen(port, '0.0.0.0');
+    const isFree = await new Promise((resolve) => server.once('listening', () => resolve(true)).once('error', () => resolve(false)));
+    await new Promise((resolve) => server.close(resolve));
+    if (isFree) return port;
+  }
 }
 
 /** What every service here is: a child with a folder, ended by pid. */

@@ -16,6 +16,7 @@ use crate::effect::Effect;
 use crate::error::Error;
 use crate::event::{Event, Gap};
 use crate::interest::Interest;
+use crate::presence::Presence;
 use crate::session::{Session, Settings};
 use crate::state::State;
 use crate::subscription::SubscriptionId;
@@ -32,6 +33,7 @@ pub(super) enum Command {
     Update(SubscriptionId, Interest),
     Unsubscribe(SubscriptionId),
     Authenticate(Option<Credential>),
+    Present(Option<Presence>, oneshot::Sender<Result<(), Error>>),
     Hurry,
     Watch(mpsc::Sender<State>),
     Close(oneshot::Sender<()>),
@@ -162,6 +164,10 @@ impl Driver {
                     asked.abort();
                 }
                 self.authenticate(credential);
+            }
+            Command::Present(presence, reply) => {
+                // Whoever wished it may not wait for the answer.
+                drop(reply.send(self.session.present(presence.as_ref(), now())));
             }
             Command::Hurry => self.session.hurry(now()),
             Command::Watch(watcher) => self.watchers.push(watcher),

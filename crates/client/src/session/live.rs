@@ -12,6 +12,10 @@ pub(super) struct Live {
     pub(super) since: Instant,
     /// What was asked last and is not answered.
     pub(super) asked: Option<Asked>,
+    /// The presence is to be told to the server.
+    pub(super) announces: bool,
+    /// The server has been told of a presence, which ends with this connection.
+    pub(super) announced: bool,
     /// Subscriptions to be told to the server.
     pub(super) waiting: BTreeSet<SubscriptionId>,
     /// Those that are told together, apart from others: among them is one that the server refuses.
@@ -46,6 +50,7 @@ pub(super) enum Question {
     Authenticate,
     Subscribe(Vec<SubscriptionId>),
     Unsubscribe(Vec<SubscriptionId>),
+    Present,
 }
 
 impl Question {
@@ -55,6 +60,7 @@ impl Question {
             Self::Authenticate => "authentication",
             Self::Subscribe(_) => "subscribe",
             Self::Unsubscribe(_) => "unsubscribe",
+            Self::Present => "presence",
         }
     }
 }
@@ -65,6 +71,8 @@ impl Live {
         Self {
             since: now,
             asked: None,
+            announces: false,
+            announced: false,
             waiting: BTreeSet::new(),
             batches: VecDeque::new(),
             told: BTreeSet::new(),

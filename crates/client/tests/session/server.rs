@@ -34,6 +34,8 @@ pub(crate) struct Server {
     /// A query that it refuses.
     pub(crate) refuses: &'static str,
     pub(crate) user: Value,
+    /// What the user of the connection lets others know.
+    pub(crate) presence: Option<Value>,
     /// Messages that clients have sent.
     pub(crate) heard: Vec<Value>,
 }
@@ -54,6 +56,7 @@ impl Server {
             wire: VecDeque::new(),
             refuses: "nope",
             user: Value::Null,
+            presence: None,
             heard: Vec::new(),
         }
     }
@@ -80,6 +83,7 @@ impl Server {
 
     pub(crate) fn hang_up(&mut self) {
         self.live.clear();
+        self.presence = None;
         self.wire.clear();
     }
 
@@ -113,6 +117,19 @@ impl Server {
             "authentication" => {
                 self.user = json!({ "$id": "alice" });
                 self.answer("authentication", &Value::Null);
+            }
+            "presence" if !matches!(self.kind, Kind::Resuming | Kind::Forgetful) => {
+                self.refuse(1003, "Message type is not valid.");
+            }
+            "presence" if self.user.is_null() => self.refuse(401, "User must be authorized"),
+            "presence" if message["data"]["status"] == "" => {
+                self.refuse(1003, "Payload is not valid. Status is required");
+            }
+            "presence" => {
+                self.presence = Some(message["data"].clone());
+                self.say(
+                    &json!({ "type": "response", "data": { "to": "presence", "presence": message["data"] } }),
+                );
             }
             other => panic!("no client says {other}"),
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
-use realtime_client::{Credential, Gap, State};
+use realtime_client::{Credential, Gap, Presence, State};
 
 use crate::server::Kind;
 use crate::talk::{Link, Talk};
@@ -256,6 +256,7 @@ enum Happening {
     Unsubscribe(u8),
     Update(u8),
     Authenticate(bool),
+    Present(bool),
     NotProvided,
     Publish(u8),
     Say(String),
@@ -285,6 +286,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => (0..12_u8).prop_map(Happening::Unsubscribe),
         1 => (0..12_u8).prop_map(Happening::Update),
         1 => prop::bool::ANY.prop_map(Happening::Authenticate),
+        1 => prop::bool::ANY.prop_map(Happening::Present),
         1 => Just(Happening::NotProvided),
         3 => (0..6_u8).prop_map(Happening::Publish),
         2 => text.prop_map(Happening::Say),
@@ -318,6 +320,11 @@ fn happen(talk: &mut Talk, ids: &mut Vec<realtime_client::SubscriptionId>, happe
         Happening::Authenticate(some) => {
             let credential = some.then(|| Credential::jwt("a.b.c").expect("it can be one"));
             talk.session.authenticate(credential, Some(Duration::from_secs(30)), talk.now);
+        }
+        Happening::Present(some) => {
+            let presence = some.then(|| Presence::new("online"));
+            // A session that was sent away says so.
+            _ = talk.session.present(presence.as_ref(), talk.now);
         }
         Happening::NotProvided => talk.session.not_provided("no", talk.now),
         Happening::Publish(number) => talk.server.publish(&channel(number)),

@@ -57,7 +57,7 @@ impl Engine {
     }
 
     /// Ends the connections sought because an operator wants it, and tells how many they were. Whoever is not to come back
-    /// is told so; the others are told to show who they are again.
+    /// is told so; the others are told that they may.
     pub fn dismiss(&mut self, sought: &Sought, may_come_back: bool) -> usize {
         let ids: Vec<ConnectionId> = self
             .ids()
@@ -74,7 +74,7 @@ impl Engine {
         let is_there =
             self.connection(id).is_some_and(|connection| !matches!(connection.state, State::Closing));
         if is_there {
-            let kind = if may_come_back { RefusalKind::Unauthorized } else { RefusalKind::Policy };
+            let kind = if may_come_back { RefusalKind::Dismissed } else { RefusalKind::Policy };
             self.refuse(id, Refusal::new(kind, "An operator has ended this connection."));
         }
         is_there

@@ -232,6 +232,7 @@ proptest! {
                     prop_assert_eq!(found, expected);
                 }
             }
+            prop_assert_eq!(index.len(), model.values().map(|model| model.subscriptions.len()).sum::<usize>());
         }
         for number in model.keys() {
             index.leave(connection(*number));

@@ -47,6 +47,7 @@ pub(super) fn code(kind: RefusalKind) -> u16 {
         RefusalKind::Conflict => 409,
         RefusalKind::Unavailable => 503,
         RefusalKind::Internal => 500,
+        RefusalKind::Dismissed => 1012,
     }
 }
 
@@ -58,7 +59,8 @@ pub(super) fn shown(refusal: &Refusal, masking: Masking) -> Cow<'static, str> {
         | RefusalKind::Forbidden
         | RefusalKind::NotFound
         | RefusalKind::BadRequest
-        | RefusalKind::Conflict => false,
+        | RefusalKind::Conflict
+        | RefusalKind::Dismissed => false,
         RefusalKind::Invalid | RefusalKind::TooMany | RefusalKind::Unavailable => {
             masking == Masking::Appwrite
         }
@@ -90,6 +92,8 @@ fn close_code_of(kind: RefusalKind) -> u16 {
         RefusalKind::TooMany | RefusalKind::Unavailable => close_code::TRY_AGAIN_LATER,
         RefusalKind::Unauthorized => close_code::UNAUTHORIZED,
         RefusalKind::Forbidden => close_code::FORBIDDEN,
+        // After any other code some clients do not come back as they are, or not soon.
+        RefusalKind::Dismissed => close_code::SERVICE_RESTART,
         RefusalKind::Invalid
         | RefusalKind::NotFound
         | RefusalKind::BadRequest
@@ -113,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    const KINDS: [(RefusalKind, u16, u16); 10] = [
+    const KINDS: [(RefusalKind, u16, u16); 11] = [
         (RefusalKind::Policy, 1008, 1008),
         (RefusalKind::Invalid, 1003, 1011),
         (RefusalKind::TooMany, 1013, 1013),
@@ -124,6 +128,7 @@ mod tests {
         (RefusalKind::Conflict, 409, 1011),
         (RefusalKind::Unavailable, 503, 1013),
         (RefusalKind::Internal, 500, 1011),
+        (RefusalKind::Dismissed, 1012, 1012),
     ];
 
     fn masked(masking: Masking) -> Vec<u16> {

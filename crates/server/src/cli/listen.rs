@@ -138,6 +138,8 @@ fn heed(state: &State) -> Result<(), Failure> {
         State::Disconnected { .. }
         | State::Connecting { .. }
         | State::Connected { .. }
+        | State::Present { .. }
+        | State::NotPresent { .. }
         | State::NoCredential { .. }
         | State::Unreadable { .. } => {}
     }

@@ -321,7 +321,9 @@ fn problem_of(refusal: Refusal) -> Problem {
         RefusalKind::Unauthorized => (StatusCode::UNAUTHORIZED, "API key not accepted", None),
         RefusalKind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden", None),
         RefusalKind::Unavailable => (StatusCode::SERVICE_UNAVAILABLE, "Directory unavailable", Some(5)),
-        RefusalKind::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "Internal error", None),
+        RefusalKind::Internal | RefusalKind::Dismissed => {
+            (StatusCode::INTERNAL_SERVER_ERROR, "Internal error", None)
+        }
     };
     let problem = Problem::new(status, title, refusal.message);
     match retry {

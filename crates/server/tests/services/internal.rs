@@ -247,8 +247,52 @@ fn a_user_is_let_go_to_come_back_or_to_stay_away() {
         let id = text(&operator.get("connections?user=bob")["connections"][0]["id"]);
         operator.send("DELETE", &format!("connections/{id}"), &Value::Null);
         of_bob.expect("error");
-        of_bob.must_be_closed(3000);
+        of_bob.must_be_closed(1012);
     }
+}
+
+#[test]
+fn it_is_explained_which_of_many_connections_get_an_event_a_page_at_a_time() {
+    let (world, operator) = world(&[]);
+    let ann = world.session("ann");
+    let _of_ann = world.connect("websocket", "", &[("x-appwrite-session", &ann)]);
+    let _elsewhere = world.connect("sse", "&channels[]=files", &[("x-appwrite-session", &ann)]);
+    let mut guests: Vec<_> = (0..55).map(|_| world.connect("websocket", "", &[])).collect();
+    let body = json!({ "channels": ["files"], "roles": ["user:ann"], "payload": {} });
+    let of_ann = json!({ "project": "shop", "user": "ann", "body": body });
+    let explained = operator.send("POST", "explain", &of_ann);
+    let mut verdicts: Vec<(&str, bool)> = explained["events"][0]["connections"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| (one["verdict"].as_str().unwrap(), one["delivered"].as_bool().unwrap()))
+        .collect();
+    verdicts.sort_unstable();
+    let not_heard = "Not delivered: no subscription listens to a channel of the event.";
+    assert_eq!(
+        (verdicts, &explained["next"]),
+        (vec![("Delivered.", true), (not_heard, false)], &Value::Null)
+    );
+
+    let (mut delivered, mut seen, mut from) = (0, Vec::new(), Value::Null);
+    loop {
+        let asked = json!({ "project": "shop", "body": body, "from": from });
+        let page = operator.send("POST", "explain", &asked);
+        let connections = page["events"][0]["connections"].as_array().unwrap();
+        assert!(connections.len() <= 50, "{}", connections.len());
+        delivered += connections.iter().filter(|one| one["delivered"] == true).count();
+        seen.extend(connections.iter().map(|one| text(&one["id"])));
+        from = page["next"].clone();
+        if from.is_null() {
+            break;
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!((delivered, seen.len()), (1, 57));
+    guests.clear();
+    let many = json!({ "project": "shop", "body": vec![body; 11] });
+    assert_eq!(operator.ask("POST", "explain", &many).0, 400);
 }
 
 #[test]

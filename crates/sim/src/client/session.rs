@@ -163,6 +163,8 @@ fn told(state: &State) -> Option<Told> {
         | State::Connected { .. }
         | State::Disconnected { .. }
         | State::NotAuthenticated { .. }
+        | State::Present { .. }
+        | State::NotPresent { .. }
         | State::NoCredential { .. }
         | State::Unreadable { .. } => None,
     }

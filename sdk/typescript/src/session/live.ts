@@ -7,7 +7,7 @@ import type { Subscription } from '../subscription.js';
 /** What was asked, and how long the answer may take. */
 export interface Asked {
   /** The type of the message, which the answer names. */
-  readonly type: 'authentication' | 'subscribe' | 'unsubscribe';
+  readonly type: 'authentication' | 'subscribe' | 'unsubscribe' | 'presence';
   /** The subscriptions that it is about. */
   readonly ids: string[];
   readonly until: number;
@@ -21,6 +21,10 @@ export class Live {
   asked: Asked | undefined;
   /** The server has answered a `subscribe` message. */
   subscribed = false;
+  /** The presence is to be told to the server. */
+  announces = false;
+  /** The server has been told of a presence, which ends with this connection. */
+  announced = false;
   /** Subscriptions to be told to the server. */
   readonly waiting = new Set<string>();
   /** Those that are told together, apart from others: among them is one that the server refuses. */

@@ -1,7 +1,9 @@
 // Each example of the repository, executed as its first lines say.
 
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { createServer, type Server as HttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -122,4 +124,83 @@ test.each([
   await until(() => got.length > 0, 'the event');
   expect(got).toEqual([payload]);
   sdk.realtime.close();
+});
+
+test('sse-curl: prints what is for anybody, with a token what is for its user, and ends when it is told to', async () => {
+  const { jwt, id } = server.facts.user;
+  const listen = (...channels: string[]) => {
+    const args = [join(folder, 'sse-curl.sh'), ...channels];
+    const child = spawn('sh', args, {
+      env: { ...env, REALTIME_JWT: channels.length > 1 ? jwt : '' },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    children.push(child);
+    const heard = { child, text: '' };
+    child.stdout.on('data', (piece) => {
+      heard.text += piece;
+    });
+    return heard;
+  };
+  const [guest, alice] = [listen(), listen('documents', 'account')];
+  const opened = () => [guest, alice].every(({ text }) => text.includes('"type":"connected"'));
+  await until(opened, () => guest.text + alice.text);
+  await server.publish(
+    { channels: ['account'], roles: [`user:${id}`], payload: { for: id } },
+    { channels: ['documents'], roles: ['any'], payload: { for: 'all' } },
+  );
+  const told = ({ text }: { text: string }, name: string) => text.includes(`"payload":{"for":"${name}"}`);
+  await until(
+    () => told(guest, 'all') && told(alice, 'all'),
+    () => guest.text + alice.text,
+  );
+  expect([told(guest, id), told(alice, id)]).toEqual([false, true]);
+  for (const { child } of [guest, alice]) {
+    const ended = new Promise((resolve) => child.once('exit', (_, signal) => resolve(signal)));
+    child.kill('SIGINT');
+    expect(await ended).toBe('SIGINT');
+  }
+});
+
+test('listen.html: shows events over a plain WebSocket, also after the server was away', async () => {
+  const { endpoint, project } = server.facts;
+  const site: HttpServer = createServer(async (request, response) => {
+    const known = request.url?.startsWith('/listen.html?');
+    response.writeHead(known ? 200 : 404, { 'content-type': 'text/html' });
+    response.end(known ? await readFile(join(folder, 'listen.html')) : undefined);
+  });
+  await new Promise<void>((resolve) => site.listen(0, '127.0.0.1', resolve));
+  const { port } = site.address() as AddressInfo;
+  const ask = new URLSearchParams({
+    endpoint: endpoint.replace('http', 'ws'),
+    project,
+    channels: 'documents,files',
+  });
+  const trouble: string[] = [];
+  const page = await open(`http://localhost:${port}/listen.html?${ask}`, trouble);
+  const state = page.locator('#state');
+  await page.getByText('listening to documents, files').waitFor();
+  await server.publish({ channels: ['files'], roles: ['any'], payload: { text: '<i>one</i>' } });
+  await page.locator('#events li').getByText('{"text":"<i>one</i>"}').waitFor();
+  await server.restart();
+  await page.getByText('listening to documents, files').waitFor();
+  await until(async () => {
+    await server.publish({ channels: ['documents'], roles: ['any'], payload: { text: 'two' } });
+    return (await page.locator('#events li').count()) > 1;
+  }, 'an event after coming back');
+  expect(await state.textContent()).toBe('listening to documents, files');
+  expect(trouble).toEqual([]);
+  await page.close();
+  site.close();
+});
+
+test('listen.html: says why it is refused, and does not connect again', async () => {
+  const trouble: string[] = [];
+  const ask = new URLSearchParams({
+    endpoint: server.facts.endpoint.replace('http', 'ws'),
+    project: 'nobody',
+  });
+  const page = await open(`file://${join(folder, 'listen.html')}?${ask}`, trouble);
+  await page.getByText('refused: Missing or unknown project ID').waitFor();
+  expect(trouble).toEqual([]);
+  await page.close();
 });

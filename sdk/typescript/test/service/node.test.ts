@@ -112,6 +112,57 @@ test('a token provider is asked first, and again after the server no longer take
   expect(asked).toBe(2);
 });
 
+test('a user is present for as long as it is connected, over a drop too, and others hear of it', async () => {
+  const { user } = server.facts;
+  const cutter = await Cutter.start(server.facts.endpoint);
+  sdk = client({ ...server.facts, endpoint: cutter.endpoint }, { longestPause: 200 }).setJWT(user.jwt);
+  const other = client(server.facts);
+  type Told = { userId: string; status: string; metadata: unknown };
+  const heard: string[] = [];
+  await other.realtime.subscribe<Told>(Channel.presences(), ({ event, payload: { userId, status } }) =>
+    heard.push(`${event.split('.').at(-1)} ${userId} ${status}`),
+  ).ready;
+  const present: unknown[] = [];
+  sdk.realtime.on('present', ({ presence }) => present.push(presence));
+  sdk.realtime.setPresence({ status: 'online', metadata: { page: '/' }, permissions: ['read("any")'] });
+  await until(() => heard.length === 1 && present.length === 1, 'word of the user');
+  expect(present).toMatchObject([{ userId: user.id, status: 'online', metadata: { page: '/' } }]);
+  cutter.cut();
+  await until(() => present.length === 2, 'coming back');
+  sdk.realtime.setPresence({ status: 'away', permissions: ['read("any")'] });
+  await until(() => heard.some((line) => line.includes('away')), 'word of the change');
+  sdk.realtime.setPresence(undefined);
+  await until(
+    () => heard.at(-1)?.startsWith('delete'),
+    () => heard.join(', '),
+  );
+  expect(heard.filter((line) => line.startsWith('delete'))).toEqual([`delete ${user.id} away`]);
+  expect(new Set(heard.slice(0, -1))).toEqual(
+    new Set([`upsert ${user.id} online`, `upsert ${user.id} away`]),
+  );
+  other.realtime.close();
+  cutter.stop();
+});
+
+test('whoever an operator lets go and may come back does, without a token provider', async () => {
+  sdk = client(server.facts, { longestPause: 200 });
+  const got: string[] = [];
+  const closes: number[] = [];
+  sdk.realtime.on('disconnected', ({ code }) => closes.push(code));
+  const subscription = sdk.realtime.subscribe<{ $id: string }>('documents', ({ payload }) =>
+    got.push(payload.$id),
+  );
+  await subscription.ready;
+  const ask = (path: string, method = 'GET') =>
+    fetch(new URL(`api/${path}`, server.facts.console), { method, headers: { 'X-Realtime-Console': '1' } });
+  const { connections } = await (await ask('connections')).json();
+  for (const { id } of connections) await ask(`connections/${id}`, 'DELETE');
+  await until(() => closes.length > 0, 'the close');
+  await server.publish(document('meanwhile', ['any']));
+  await until(() => got.length > 0, 'the event');
+  expect([got, closes, subscription.error]).toEqual([['meanwhile'], [1012], undefined]);
+});
+
 test('the lines that an application begins with work over TLS', async () => {
   const folder = mkdtempSync(`${tmpdir()}/realtime-tls-`);
   const [key, cert] = [`${folder}/key.pem`, `${folder}/cert.pem`];

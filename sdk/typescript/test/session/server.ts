@@ -41,6 +41,8 @@ export class Server {
   /** It forgets a connection that authenticates before it subscribes, as Appwrite's own server. */
   forgetsProject = false;
   #forgot = false;
+  /** What the user of the connection lets others know. */
+  presence: unknown;
   /** Messages that clients have sent. */
   heard: Said[] = [];
   /** Subscriptions of the connection, by id. */
@@ -78,6 +80,7 @@ export class Server {
 
   hangUp(): void {
     this.live.clear();
+    this.presence = undefined;
     this.wire = [];
   }
 
@@ -117,6 +120,12 @@ export class Server {
         this.#forgot = this.forgetsProject && this.live.size === 0;
         this.user = { $id: 'alice' };
         return this.#answer('authentication', { user: this.user });
+      case 'presence':
+        if (!['resuming', 'forgetful'].includes(this.kind)) return refuse(1003, 'Message type is not valid.');
+        if (this.user === null) return refuse(401, 'User must be authorized');
+        if (message.data.status === '') return refuse(1003, 'Payload is not valid. Status is required');
+        this.presence = message.data;
+        return this.#answer('presence', { presence: { $id: 'p', ...message.data } });
       default:
         throw new Error(`no client says ${message.type}`);
     }

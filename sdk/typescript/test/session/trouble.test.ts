@@ -254,6 +254,41 @@ test('where WebSockets are blocked, server-sent events do, and go on after a dro
   expect(talk.server.heard, 'nothing can be said there').toEqual([]);
 });
 
+test('where WebSockets were blocked they are tried again after some minutes, and not before', () => {
+  const talk = new Talk('resuming', { transports });
+  talk.blocked = true;
+  const id = talk.subscribe('documents');
+  talk.seconds(10);
+  const tried = () => talk.requests.map(({ request }) => request.transport);
+  const drop = () => {
+    talk.publish('documents');
+    talk.cut(1006);
+    talk.publish('documents');
+    talk.seconds(40);
+  };
+  const minutes = () => {
+    for (let beat = 0; beat < 30; beat += 1) {
+      talk.seconds(10);
+      talk.session.heard(talk.now);
+    }
+  };
+  drop();
+  expect(tried()).toEqual(['websocket', 'websocket', 'sse', 'sse']);
+  minutes();
+  drop();
+  expect(tried().slice(4), 'still blocked: one attempt, and back').toEqual(['websocket', 'sse']);
+  drop();
+  expect(tried().slice(6)).toEqual(['sse']);
+  talk.blocked = false;
+  minutes();
+  drop();
+  expect(tried().slice(7)).toEqual(['websocket']);
+  drop();
+  expect(tried().slice(8), 'it stays with what works').toEqual(['websocket']);
+  expect(talk.numbers(id)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+  expect(talk.told('gap')).toEqual([]);
+});
+
 test('server-sent events are told of changes and of another user by a new connection', () => {
   const talk = new Talk('resuming', { transports: ['sse'] });
   const first = talk.subscribe('documents');
@@ -378,6 +413,7 @@ const happening = fc.oneof(
   { weight: 2, arbitrary: fc.tuple(fc.constant('unsubscribe' as const), number) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('update' as const), number) },
   { weight: 1, arbitrary: fc.tuple(fc.constant('authenticate' as const), number) },
+  { weight: 1, arbitrary: fc.tuple(fc.constant('present' as const), number) },
   {
     weight: 1,
     arbitrary: fc.tuple(fc.constantFrom('notProvided' as const, 'hurry' as const, 'close' as const), number),
@@ -417,6 +453,9 @@ function happen(talk: Talk, ids: string[], [what, how]: [string, string | number
       session.authenticate(some, 30_000, now);
       break;
     }
+    case 'present':
+      if (!session.stopped) session.present(Number(how) % 3 ? { status: `s${how}` } : undefined, now);
+      break;
     case 'notProvided':
       session.notProvided('no', now);
       break;

@@ -62,6 +62,9 @@ const fn gauge(name: &'static str, help: &'static str, read: fn(&Readings) -> Op
 /// Every metric, in the order of the page.
 const METRICS: &[Metric] = &[
     gauge("realtime_connections", "Connections there are.", |now| Some(now.stats.connections)),
+    gauge("realtime_subscriptions", "Subscriptions there are, of all connections.", |now| {
+        Some(now.stats.subscriptions)
+    }),
     counter("realtime_connections_opened_total", "Connections that began.", |now| Some(now.stats.opened)),
     counter("realtime_connections_closed_total", "Connections that ended.", |now| Some(now.stats.closed)),
     counter("realtime_connections_refused_total", "Clients that were not let in.", |now| {

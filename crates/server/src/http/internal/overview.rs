@@ -110,6 +110,7 @@ impl Internal {
 fn stats(stats: &Stats) -> Value {
     json!({
         "connections": stats.connections,
+        "subscriptions": stats.subscriptions,
         "opened": stats.opened,
         "closed": stats.closed,
         "refused": stats.refused,

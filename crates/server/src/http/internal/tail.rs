@@ -44,7 +44,8 @@ struct Shown<'a> {
     roles_changed: Option<String>,
     timestamp: Option<&'a RawValue>,
     bytes: usize,
-    /// `None` if it is too large to be shown unasked.
+    /// Whether it is too large to be shown unasked; a payload may well be `null`.
+    large: bool,
     payload: Option<&'a RawValue>,
 }
 
@@ -117,6 +118,7 @@ fn line(event: &Event, limit: usize) -> String {
         roles_changed: event.roles_changed.as_ref().map(ToString::to_string),
         timestamp: data.timestamp,
         bytes: payload.len(),
+        large: payload.len() > limit,
         payload: if payload.len() <= limit { serde_json::from_slice(payload).ok() } else { None },
     };
     // Texts, numbers and JSON that was read: nothing in it can fail.
@@ -154,5 +156,6 @@ mod tests {
             (&json!(1), &json!("now"), &json!("x.y"))
         );
         assert_eq!((&read(6)["payload"], &read(6)["bytes"]), (&Value::Null, &json!(7)));
+        assert_eq!((&whole["large"], &read(6)["large"]), (&json!(false), &json!(true)));
     }
 }
