@@ -107,21 +107,11 @@ impl Program {
 
     /// What it and its processes have worked so far.
     pub(crate) fn work(&self) -> Work {
-        let mut work = Work::default();
-        for process in self.processes() {
-            let folder = PathBuf::from(format!("/proc/{process}"));
-            let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
-            work.system += field(&stat, 12).unwrap_or_default() * TICK;
-            let tasks = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
-            // The first field of `schedstat`: nanoseconds on a processor.
-            work.total += tasks
-                .filter_map(|task| {
-                    let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-                    text.split(' ').next()?.parse::<u64>().ok()
-                })
-                .sum::<u64>();
-        }
-        work
+        let sum = |sum: Work, process| {
+            let one = work_of(process);
+            Work { total: sum.total + one.total, system: sum.system + one.system }
+        };
+        self.processes().into_iter().fold(Work::default(), sum)
     }
 
     /// Bytes of memory that would be free without it, shared pages by their share (PSS).
@@ -170,6 +160,19 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// What one process has worked so far.
+pub(crate) fn work_of(process: u32) -> Work {
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
+    let tasks = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
+    // The first field of `schedstat`: nanoseconds on a processor.
+    let total = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Work { total: total.sum(), system: field(&stat, 12).unwrap_or_default() * TICK }
 }
 
 /// A field of `/proc/PID/stat`, counted from the process's state, which is 0: the name before it may hold spaces.
