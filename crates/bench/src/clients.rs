@@ -51,6 +51,8 @@ pub(crate) struct Opening {
     pub(crate) first: usize,
     pub(crate) count: usize,
     pub(crate) dialogue: Dialogue,
+    /// Whether some will come and go.
+    pub(crate) churning: bool,
 }
 
 /// What it answers, a line each.
@@ -128,7 +130,9 @@ pub(crate) fn run() -> Result<(), BenchError> {
             .map_err(|error| BenchError::new(format!("no order: {error}: {line}")))?;
         let answer = clients.carry_out(order).unwrap_or_else(|error| Answer::Failed(error.to_string()));
         let text = serde_json::to_string(&answer).map_err(|error| BenchError::new(error.to_string()))?;
-        writeln!(output, "{text}").and_then(|()| output.flush()).map_err(BenchError::io("write", "an answer"))?;
+        writeln!(output, "{text}")
+            .and_then(|()| output.flush())
+            .map_err(BenchError::io("write", "an answer"))?;
     }
     Ok(())
 }
@@ -175,7 +179,7 @@ impl Clients {
                     let opened = Link::open(&opening, number).await;
                     drop(permit);
                     let told = opened.map(|link| {
-                        let steady = !comes_and_goes(number, opening.dialogue.rooms);
+                        let steady = !opening.churning || !comes_and_goes(number, opening.dialogue.rooms);
                         let listening = tokio::spawn(link.listen(tally, steady)).abort_handle();
                         if !steady {
                             lock(&churners).push_back((number, listening));

@@ -110,7 +110,8 @@ pub(crate) fn rested(program: &Program) -> crate::program::Work {
 }
 
 fn report(options: &Options, ways: &[Way], floors: &[f64]) -> Report {
-    let mut table = Table::new(&["who", "µs a connect", "× floor", "a second of a core", "a second, all told"]);
+    let mut table =
+        Table::new(&["who", "µs a connect", "× floor", "a second of a core", "a second, all told"]);
     let floor = Spread::of(floors);
     table.row([
         "floor: bare epoll loop".to_owned(),

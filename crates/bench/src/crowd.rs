@@ -39,14 +39,23 @@ struct Worker {
 impl Crowd {
     /// Clients of one server.
     pub(crate) fn open(address: SocketAddr, size: usize, dialogue: &Dialogue) -> Result<Self, BenchError> {
-        Self::open_at(&[address], size, dialogue)
+        Self::begin(&[address], size, dialogue, false)
     }
 
-    /// Clients that are spread over servers.
-    pub(crate) fn open_at(
+    /// Clients that are spread over servers, some of whom will come and go.
+    pub(crate) fn open_churning(
         addresses: &[SocketAddr],
         size: usize,
         dialogue: &Dialogue,
+    ) -> Result<Self, BenchError> {
+        Self::begin(addresses, size, dialogue, true)
+    }
+
+    fn begin(
+        addresses: &[SocketAddr],
+        size: usize,
+        dialogue: &Dialogue,
+        churning: bool,
     ) -> Result<Self, BenchError> {
         let mut workers = Vec::new();
         let began = Instant::now();
@@ -56,6 +65,7 @@ impl Crowd {
                 first,
                 count: OF_PROCESS.min(size - first),
                 dialogue: dialogue.clone(),
+                churning,
             };
             let mut worker = Worker::start()?;
             worker.tell(&Order::Open(opening))?;

@@ -32,9 +32,12 @@ pub(crate) struct Options {
     /// Subscriptions that each client of this server makes by a message
     #[arg(long, default_value_t = 1)]
     pub(crate) subscriptions: usize,
-    /// Events of each round, paced and at once
+    /// Paced events of each round
     #[arg(long, default_value_t = 40)]
     pub(crate) events: usize,
+    /// Events at once of each round
+    #[arg(long, default_value_t = 40)]
+    pub(crate) burst: usize,
     /// Paced events in a second
     #[arg(long, default_value_t = 20)]
     pub(crate) rate: u32,
@@ -118,7 +121,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
     let frame = entrants.first().map_or(options.payload, |entrant| entrant.frame);
     for _ in 0..options.rounds {
         floors.paced.push(writes.measure(frame, options.events, interval)?);
-        floors.backlog.push(writes.measure(frame, options.events, 0)?);
+        floors.backlog.push(writes.measure(frame, options.burst, 0)?);
         for entrant in std::mem::take(&mut entrants) {
             let (kind, measured) = (entrant.kind, entrant.round(options, interval));
             match measured {
@@ -132,11 +135,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
 }
 
 impl Entrant {
-    fn start(
-        kind: Kind,
-        binary: &std::path::Path,
-        options: &Options,
-    ) -> Result<Option<Self>, BenchError> {
+    fn start(kind: Kind, binary: &std::path::Path, options: &Options) -> Result<Option<Self>, BenchError> {
         let Some(contender) = kind.start(binary, options.subscriptions)? else { return Ok(None) };
         let (work, memory) = (contender.program.work(), contender.program.memory());
         let crowd = Crowd::open(contender.address, options.connections, &contender.dialogue)?;
@@ -159,7 +158,7 @@ impl Entrant {
         };
         // The first events warm everything up and tell how long a frame is.
         let before = this.crowd.count()?;
-        this.take(&Options { events: 3, ..options.clone() }, Some(clock::interval(20)))?;
+        this.take(3, options.payload, Some(clock::interval(20)))?;
         let after = this.crowd.count()?;
         let frame = (after.bytes - before.bytes).checked_div(after.events - before.events);
         this.frame = usize::try_from(frame.unwrap_or_default()).unwrap_or_default();
@@ -167,33 +166,32 @@ impl Entrant {
     }
 
     fn round(mut self, options: &Options, interval: u64) -> Result<Self, BenchError> {
-        let paced = self.take(options, Some(interval))?;
+        let paced = self.take(options.events, options.payload, Some(interval))?;
         self.paced.push(paced);
-        let backlog = self.take(options, None)?;
+        let backlog = self.take(options.burst, options.payload, None)?;
         self.backlog.push(backlog);
         Ok(self)
     }
 
     /// Sends events at even intervals, or all at once.
-    fn take(&mut self, options: &Options, interval: Option<u64>) -> Result<Taken, BenchError> {
+    fn take(&mut self, events: usize, size: usize, interval: Option<u64>) -> Result<Taken, BenchError> {
         let (work, before) = (self.contender.program.work(), self.crowd.count()?.events);
         self.crowd.latencies()?;
         let began = clock::now();
         match interval {
             Some(interval) => {
-                for number in 0..options.events {
+                for number in 0..events {
                     let due = began + interval * number as u64;
                     clock::sleep_until(due);
-                    self.contender.publisher.publish(&[payload(number, due, options.payload)])?;
+                    self.contender.publisher.publish(&[payload(number, due, size)])?;
                 }
             }
             None => {
-                let payloads: Vec<String> =
-                    (0..options.events).map(|number| payload(number, began, options.payload)).collect();
+                let payloads: Vec<String> = (0..events).map(|number| payload(number, began, size)).collect();
                 self.contender.publisher.publish(&payloads)?;
             }
         }
-        let wanted = (options.events * self.crowd.size) as u64;
+        let wanted = (events * self.crowd.size) as u64;
         let got = self.crowd.wait_for(before, wanted, |count| count.events)?;
         let took = Duration::from_nanos(clock::now() - began).as_secs_f64();
         let work = self.contender.program.work().since(work);
@@ -212,9 +210,9 @@ impl Entrant {
 
 /// A payload of about so many bytes, told when it was to be sent.
 pub(crate) fn payload(number: usize, at: u64, size: usize) -> String {
-    let around = format!(r#"{{"sent":"at={at};","n":{number},"filling":""}}"#);
+    let around = format!(r##"{{"sent":"#at={at};","n":{number},"filling":""}}"##);
     let filling = "x".repeat(size.saturating_sub(around.len()));
-    json!({ "sent": format!("at={at};"), "n": number, "filling": filling }).to_string()
+    json!({ "sent": format!("#at={at};"), "n": number, "filling": filling }).to_string()
 }
 
 fn spread(taken: &[Taken], of: impl Fn(&Taken) -> f64) -> Spread {
@@ -312,10 +310,10 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[(K
     }
     let mut notes = vec![
         format!(
-            "{} connections to each server, payloads of {} B, {} rounds of {} events: {} in a second, then all at once. \
+            "{} connections to each server, payloads of {} B, {} rounds of {} events, {} in a second, then {} at once. \
              Floor: a `writev` for each receiver, at the same pace, of frames as long as the first server's; for connects a \
              bare epoll loop. Latency from the moment an event was to be sent, of the round in the middle by its p99.",
-            options.connections, options.payload, options.rounds, options.events, options.rate,
+            options.connections, options.payload, options.rounds, options.events, options.rate, options.burst,
         ),
         "Clients, publisher and servers share the machine.".to_owned(),
     ];
@@ -331,6 +329,7 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[(K
         "subscriptions": options.subscriptions,
         "payload": options.payload,
         "events": options.events,
+        "burst": options.burst,
         "rate": options.rate,
         "rounds": options.rounds,
         "floor": {

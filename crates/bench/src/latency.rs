@@ -55,7 +55,10 @@ pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
     };
     let clients = Dialogue::new(Framing::WebSocket, [hello(), listener("rooms.%ROOM%")]);
     let clients = clients.rooms(options.connections);
-    let mut crowd = Crowd::open_at(&cluster.addresses(), options.connections, &clients)?;
+    let Some(node) = cluster.addresses().first().copied() else {
+        return Err(BenchError::new("there is no node"));
+    };
+    let mut crowd = Crowd::open(node, options.connections, &clients)?;
     let subscriber = Step::raw(format!("SUBSCRIBE {FLOOR_CHANNEL}\r\n"), b":1\r\n");
     let mut floor = Crowd::open(cluster.bus.address, 1, &Dialogue::new(Framing::Stream, [subscriber]))?;
     let (mut served, mut bare) = (Vec::new(), Vec::new());

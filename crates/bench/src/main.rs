@@ -1,6 +1,7 @@
 //! Load and floors for the realtime event server: every figure is a ratio to something measured in the same run.
 
 mod appwrite;
+mod capacity;
 mod check;
 mod churn;
 mod clients;

@@ -15,6 +15,8 @@ pub(crate) struct Post {
     address: SocketAddr,
     stream: BufReader<TcpStream>,
     used_at: Instant,
+    /// The server has said that it closes.
+    ended: bool,
     path: String,
     headers: String,
 }
@@ -22,13 +24,21 @@ pub(crate) struct Post {
 impl Post {
     pub(crate) fn connect(address: SocketAddr, path: &str, headers: &str) -> Result<Self, BenchError> {
         let (stream, used_at) = (open(address)?, Instant::now());
-        Ok(Self { address, stream, used_at, path: path.to_owned(), headers: headers.to_owned() })
+        Ok(Self {
+            address,
+            stream,
+            used_at,
+            ended: false,
+            path: path.to_owned(),
+            headers: headers.to_owned(),
+        })
     }
 
     /// Sends several bodies one behind the other, then reads as many answers.
     pub(crate) fn send(&mut self, bodies: &[String]) -> Result<(), BenchError> {
         let path = self.path.clone();
-        let requests: Vec<(String, String)> = bodies.iter().map(|body| (path.clone(), body.clone())).collect();
+        let requests: Vec<(String, String)> =
+            bodies.iter().map(|body| (path.clone(), body.clone())).collect();
         self.send_to(&requests)
     }
 
@@ -53,8 +63,9 @@ impl Post {
             request.extend_from_slice(head.as_bytes());
             request.extend_from_slice(body.as_bytes());
         }
-        if self.used_at.elapsed() > FRESH {
+        if self.ended || self.used_at.elapsed() > FRESH {
             self.stream = open(self.address)?;
+            self.ended = false;
         }
         self.used_at = Instant::now();
         self.stream.get_mut().write_all(&request).map_err(io())
@@ -77,10 +88,11 @@ impl Post {
             if status.is_empty() {
                 line.trim().clone_into(&mut status);
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or_default();
+            if let Some((name, value)) = line.split_once(':') {
+                if name.eq_ignore_ascii_case("content-length") {
+                    length = value.trim().parse().unwrap_or_default();
+                }
+                self.ended |= name.eq_ignore_ascii_case("connection") && value.trim() == "close";
             }
             if line.trim().is_empty() {
                 break;

@@ -1,7 +1,8 @@
 //! A server that is started for a benchmark: its processor time, its memory, and its end.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -180,11 +181,25 @@ fn field(stat: &str, number: usize) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(number)?.parse().ok()
 }
 
-/// A free address on this machine.
+/// Where servers listen: below the ports that the kernel gives to clients (32768 and up), or one of thousands of clients
+/// may sit on a server's port.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A free address on this machine, another one each time.
 pub(crate) fn free_address() -> Result<SocketAddr, BenchError> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map_err(BenchError::io("find", "a free port"))
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let span = u32::from(PORTS.end - PORTS.start);
+    // Runs at the same time begin in different places.
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..span {
+        let place = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % span;
+        let port = PORTS.start + u16::try_from(place).unwrap_or_default();
+        // On all addresses, because some servers listen there whatever they are told.
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        }
+    }
+    Err(BenchError::new(format!("no port of {PORTS:?} is free")))
 }
 
 /// Where a program is, if it is installed.

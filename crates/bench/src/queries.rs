@@ -83,10 +83,17 @@ pub(crate) fn measure(sizes: &[usize], rounds: usize) -> Result<Report, BenchErr
         ]);
         if size == sizes.iter().copied().max().unwrap_or_default() {
             targets.push(Target {
-                subject: format!("matching: {size} subscriptions with queries for distinct values, one match"),
+                subject: format!(
+                    "matching: {size} subscriptions with queries for distinct values, one match"
+                ),
                 wanted: format!("< {}", nanoseconds(TARGET)),
                 bench: "queries",
-                figure: format!("{} ({}–{})", nanoseconds(found.median), nanoseconds(found.min), nanoseconds(found.max)),
+                figure: format!(
+                    "{} ({}–{})",
+                    nanoseconds(found.median),
+                    nanoseconds(found.min),
+                    nanoseconds(found.max)
+                ),
                 floor: format!("{} to ask every query", nanoseconds(asked.median)),
                 ratio: format!("{} × less", ratio(asked.median / found.median)),
                 verdict: Verdict::of(found.median < TARGET),

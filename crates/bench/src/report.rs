@@ -46,6 +46,10 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    pub(crate) fn markdown(&self) -> String {
+        self.lines().into_iter().map(|line| line + "\n").collect()
+    }
+
     fn lines(&self) -> Vec<String> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
         let width = |column: usize| {
@@ -90,7 +94,7 @@ impl Report {
     /// The table and the notes.
     pub(crate) fn markdown(&self) -> String {
         let notes = self.notes.iter().map(|note| format!("\n{note}\n"));
-        self.table.lines().into_iter().map(|line| line + "\n").chain(notes).collect()
+        std::iter::once(self.table.markdown()).chain(notes).collect()
     }
 }
 

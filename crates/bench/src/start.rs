@@ -77,7 +77,12 @@ pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
         subject: "start to first accepted connection".to_owned(),
         wanted: format!("< {}", nanoseconds(TARGET)),
         bench: "start",
-        figure: format!("{} ({}–{})", nanoseconds(start.median), nanoseconds(start.min), nanoseconds(start.max)),
+        figure: format!(
+            "{} ({}–{})",
+            nanoseconds(start.median),
+            nanoseconds(start.min),
+            nanoseconds(start.max)
+        ),
         floor: format!("{} to start a program that only accepts", nanoseconds(floor.median)),
         ratio: ratio(over.median),
         verdict: Verdict::of(start.median < TARGET),

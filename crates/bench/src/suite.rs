@@ -11,7 +11,7 @@ use crate::contender::Kind;
 use crate::plot::{self, Line};
 use crate::report::{Report, Spread};
 use crate::target::{self, Target, Verdict};
-use crate::{check, churn, connect, fanout, idle, latency, matching, queries, start};
+use crate::{capacity, check, churn, connect, fanout, idle, latency, matching, queries, start};
 
 /// Where to put what was measured.
 #[derive(Debug, clap::Args)]
@@ -32,13 +32,19 @@ pub(crate) struct Options {
 
 /// The servers that are compared with a growing load.
 const GROWING: [Kind; 3] = [Kind::Realtime, Kind::Nchan, Kind::Nats];
+/// Stands on every page that is written here.
+const GENERATED: &str = "Written by `cargo xtask bench all`; see [how and what](../benchmarks.md).\n";
+/// The page about benchmarks, and what stands around the table of targets in it.
+const PAGE: &str = "benchmarks.md";
+const BEGIN: &str = "<!-- targets -->\n";
+const END: &str = "<!-- end of targets -->";
 /// Times that everything is measured that is quoted.
 const ROUNDS: usize = 5;
 
 /// About a minute.
 pub(crate) fn quick(options: &Options) -> Result<(), BenchError> {
     let bin = || options.bin.clone();
-    let mut suite = Suite::new(options);
+    let mut suite = Suite::new(options, false);
     suite.part("match", || matching::measure(&matching::Options::of(&[1_000, 10_000], 5)));
     suite.part("queries", || queries::measure(&[1_000, 10_000], 5));
     suite.part("start", || start::measure(&start::Options { rounds: 5, bin: bin(), json: false }));
@@ -58,7 +64,7 @@ pub(crate) fn quick(options: &Options) -> Result<(), BenchError> {
         check::measure(&check::Options { sessions, connections, events, rate, bin: bin(), json: false })
     });
     suite.part("fanout", || {
-        let load = Load { connections: 1_000, events: 10, rate: 10, ..Load::default() };
+        let load = Load { connections: 1_000, events: 10, burst: 10, rate: 10, ..Load::default() };
         fanout::measure(&Load { rounds: 3, servers: &GROWING, ..load }.options(options))
     });
     suite.finish()
@@ -67,20 +73,19 @@ pub(crate) fn quick(options: &Options) -> Result<(), BenchError> {
 /// Less than twenty minutes.
 pub(crate) fn all(options: &Options) -> Result<(), BenchError> {
     let bin = || options.bin.clone();
-    let mut suite = Suite::new(options);
-    suite.part("match", || {
-        matching::measure(&matching::Options::of(&[1_000, 10_000, 100_000, 1_000_000], 5))
-    });
+    let mut suite = Suite::new(options, options.only.is_none());
+    suite
+        .part("match", || matching::measure(&matching::Options::of(&[1_000, 10_000, 100_000, 1_000_000], 5)));
     suite.part("queries", || queries::measure(&[1_000, 10_000, 100_000], 5));
     suite.part("start", || start::measure(&start::Options { rounds: 10, bin: bin(), json: false }));
     suite.part("latency", || {
         let (connections, events, rate, rounds) = (1_000, 200, 100, ROUNDS);
         latency::measure(&latency::Options { connections, events, rate, rounds, bin: bin(), json: false })
     });
-    suite.part("connect", || {
+    let connects = suite.part("connect", || {
         connect::measure(&connect::Options { connections: 1_000, rounds: ROUNDS, bin: bin(), json: false })
     });
-    suite.part("idle", || {
+    let memory = suite.part("idle", || {
         let (sizes, listeners) = (vec![1_000, 2_000, 5_000, 10_000, 15_000], 3_000);
         idle::measure(&idle::Options { sizes, listeners, bin: bin(), json: false })
     });
@@ -89,15 +94,22 @@ pub(crate) fn all(options: &Options) -> Result<(), BenchError> {
         check::measure(&check::Options { sessions, connections, events, rate, bin: bin(), json: false })
     });
     let fanout = |load: Load| fanout::measure(&load.options(options));
-    // 10,000 deliveries a second, one event at a time; then twenty events at once.
-    let everybody = Load { connections: 5_000, events: 6, rate: 2, servers: &[], ..Load::default() };
+    // 10,000 deliveries a second, one event at a time; then twelve events at once.
+    let everybody =
+        Load { connections: 5_000, events: 6, burst: 12, rate: 2, servers: &[], ..Load::default() };
     let most = suite.part("fanout", || fanout(everybody));
-    let saturated = Load { connections: 5_000, events: 40, rate: 20, ..Load::default() };
+    if let (Some(memory), Some(most), Some(connects)) = (&memory, &most, &connects)
+        && let Some(page) = capacity::page(memory, most, connects)
+    {
+        suite.put("capacity.md", &format!("# Capacity\n\n{GENERATED}\n{page}"))?;
+    }
+    let saturated = Load { connections: 5_000, events: 40, burst: 40, rate: 20, ..Load::default() };
     suite.part("saturated", || fanout(saturated));
     let mut receivers = Sweep::default();
     for (connections, rate) in [(100, 50), (300, 30), (1_000, 10), (3_000, 4)] {
         let events = rate as usize;
-        let load = Load { connections, events, rate, servers: &GROWING, ..Load::default() };
+        let load =
+            Load { connections, events, burst: events.max(10), rate, servers: &GROWING, ..Load::default() };
         receivers.add(connections, suite.part(&format!("receivers-{connections}"), || fanout(load)));
     }
     receivers.add(5_000, most);
@@ -125,10 +137,34 @@ pub(crate) fn all(options: &Options) -> Result<(), BenchError> {
     for (name, title, across, sweep, figures) in [
         ("receivers-paced", "One event at a time", "receivers", &receivers, &["paced_ns"][..]),
         ("receivers-at-once", "Events under backlog", "receivers", &receivers, &["at_once_ns"]),
-        ("payload-paced", "One event at a time to 300 receivers", "bytes of payload", &payloads, &["paced_ns"]),
-        ("payload-at-once", "Events under backlog to 300 receivers", "bytes of payload", &payloads, &["at_once_ns"]),
-        ("connections", "500 receivers among connections", "connections", &connections, &["paced_ns", "at_once_ns"]),
-        ("subscriptions", "500 receivers with subscriptions", "subscriptions of each", &subscriptions, &["paced_ns", "at_once_ns"]),
+        (
+            "payload-paced",
+            "One event at a time to 300 receivers",
+            "bytes of payload",
+            &payloads,
+            &["paced_ns"],
+        ),
+        (
+            "payload-at-once",
+            "Events under backlog to 300 receivers",
+            "bytes of payload",
+            &payloads,
+            &["at_once_ns"],
+        ),
+        (
+            "connections",
+            "500 receivers among connections",
+            "connections",
+            &connections,
+            &["paced_ns", "at_once_ns"],
+        ),
+        (
+            "subscriptions",
+            "500 receivers with subscriptions",
+            "subscriptions of each",
+            &subscriptions,
+            &["paced_ns", "at_once_ns"],
+        ),
     ] {
         suite.plot(name, &plot::svg(title, across, up, &sweep.lines(figures)))?;
     }
@@ -142,11 +178,13 @@ struct Suite<'a> {
     /// Name, seconds, and the tables as Markdown.
     parts: Vec<(String, f64, String)>,
     targets: Vec<Target>,
+    /// Whether everything is measured that there is.
+    is_whole: bool,
 }
 
 impl<'a> Suite<'a> {
-    fn new(options: &'a Options) -> Self {
-        Self { options, began: Instant::now(), parts: Vec::new(), targets: Vec::new() }
+    fn new(options: &'a Options, is_whole: bool) -> Self {
+        Self { options, began: Instant::now(), parts: Vec::new(), targets: Vec::new(), is_whole }
     }
 
     /// Measures one part, prints and keeps it. One that fails is named and the others go on: a suite of many minutes is not
@@ -197,17 +235,34 @@ impl<'a> Suite<'a> {
         }
     }
 
+    /// Puts the table of targets into the page about benchmarks, if there is one above the folder, and all was measured.
+    fn include(&self, table: &str) -> Result<(), BenchError> {
+        let Some(page) = self.options.out.as_ref().and_then(|out| Some(out.parent()?.join(PAGE))) else {
+            return Ok(());
+        };
+        let Ok(text) = fs::read_to_string(&page) else { return Ok(()) };
+        match between(&text, table) {
+            Some(text) if self.is_whole => write(&page, &text),
+            Some(_) | None => Ok(()),
+        }
+    }
+
     /// The table of targets, and one page with all tables.
     fn finish(self) -> Result<(), BenchError> {
         let took = self.began.elapsed().as_secs_f64();
-        let notes = vec![format!("{} All of it took {:.0} minutes and {:.0} s.", machine(), (took / 60.0).floor(), took % 60.0)];
+        let notes = vec![format!(
+            "{} All of it took {:.0} minutes and {:.0} s.",
+            machine(),
+            (took / 60.0).floor(),
+            took % 60.0
+        )];
         let report = target::report(&self.targets, notes);
         heading("targets");
         report.print(false);
         self.put("targets.json", &format!("{:#}\n", report.json))?;
-        let generated = "Written by `cargo xtask bench`; see [how and what](../benchmarks.md).\n";
-        self.put("targets.md", &format!("# Targets\n\n{generated}\n{}", report.markdown()))?;
-        let mut page = format!("# Figures\n\n{generated}");
+        self.put("targets.md", &format!("# Targets\n\n{GENERATED}\n{}", report.markdown()))?;
+        self.include(&report.markdown())?;
+        let mut page = format!("# Figures\n\n{GENERATED}");
         for (name, seconds, text) in &self.parts {
             page.push_str(&format!("\n## {name}\n\nTook {seconds:.0} s.\n\n{text}"));
         }
@@ -221,6 +276,7 @@ struct Load {
     idle: usize,
     subscriptions: usize,
     events: usize,
+    burst: usize,
     rate: u32,
     payload: usize,
     rounds: usize,
@@ -235,6 +291,7 @@ impl Default for Load {
             idle: 0,
             subscriptions: 1,
             events: 20,
+            burst: 20,
             rate: 20,
             payload: 600,
             rounds: ROUNDS,
@@ -250,6 +307,7 @@ impl Load {
             idle: self.idle,
             subscriptions: self.subscriptions,
             events: self.events,
+            burst: self.burst,
             rate: self.rate,
             payload: self.payload,
             rounds: self.rounds,
@@ -276,14 +334,13 @@ impl Sweep {
         // The servers that were measured everywhere: the fewest of all.
         let fewest = self.0.iter().map(|(_, json)| servers(json)).min_by_key(Vec::len).unwrap_or_default();
         let mut names = vec!["floor".to_owned()];
-        names.extend(
-            fewest.iter().filter_map(|server| server.get("server")?.as_str().map(str::to_owned)),
-        );
+        names.extend(fewest.iter().filter_map(|server| server.get("server")?.as_str().map(str::to_owned)));
         let of = |json: &Value, name: &str, figure: &str| {
             let floor = json.get("floor").cloned();
             let own = servers(json).into_iter().find(|server| server.get("server") == Some(&json!(name)));
             let spread = if name == "floor" { floor } else { own }?.get(figure)?.clone();
-            let at = |part: &str| spread.get(part).and_then(Value::as_f64).map(|nanoseconds| nanoseconds / 1e3);
+            let at =
+                |part: &str| spread.get(part).and_then(Value::as_f64).map(|nanoseconds| nanoseconds / 1e3);
             Some(Spread { median: at("median")?, min: at("min")?, max: at("max")? })
         };
         let mut lines = Vec::new();
@@ -297,6 +354,13 @@ impl Sweep {
         }
         lines
     }
+}
+
+/// A page with another text between the marks; `None` if it has none.
+fn between(page: &str, text: &str) -> Option<String> {
+    let (before, rest) = page.split_once(BEGIN)?;
+    let (_, behind) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n{text}\n{END}{behind}"))
 }
 
 /// What it was measured on.
@@ -320,4 +384,18 @@ fn write(path: &Path, text: &str) -> Result<(), BenchError> {
     fs::create_dir_all(folder)
         .and_then(|()| fs::write(path, text))
         .map_err(BenchError::io("write", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_in_the_page_is_replaced_and_the_rest_stays() {
+        let page = format!("a\n{BEGIN}old{END}\nb\n");
+        let once = between(&page, "new\n");
+        assert_eq!(once, Some(format!("a\n{BEGIN}\nnew\n\n{END}\nb\n")));
+        assert_eq!(between(once.as_deref().unwrap_or_default(), "new\n"), once);
+        assert_eq!(between("no marks", "new"), None);
+    }
 }

@@ -3,9 +3,9 @@
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-/// In every payload stands when it was to be sent, as `at=NANOSECONDS;` within a text: that is the same however often the
+/// In every payload stands when it was to be sent, as `#at=NANOSECONDS;` within a text: that is the same however often the
 /// payload is quoted.
-const MARK: &[u8] = b"at=";
+const MARK: &[u8] = b"#at=";
 /// A mark with its number is never longer.
 const MARK_LIMIT: usize = 40;
 
@@ -145,11 +145,11 @@ mod tests {
     #[test]
     fn events_are_found_however_the_frames_are_cut_up() {
         let mut bytes = vec![0x81, 12];
-        bytes.extend(br#"{"a":"at=77;"#);
+        bytes.extend(br##"{"":"#at=77;"##);
         bytes.extend([0x89, 2, 1, 2]);
         bytes.extend([0x82, 126, 0, 130]);
         bytes.extend([b' '; 118]);
-        bytes.extend(br#""":"at=1234;"#);
+        bytes.extend(br##"":"#at=1234;"##);
         bytes.extend([0x81, 1, b'2']);
         for size in 1..bytes.len() {
             let (met, answer) = read(Framing::WebSocket, &bytes, size);
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn events_in_a_stream_are_found_across_reads() {
         for size in 1..20 {
-            assert_eq!(read(Framing::Stream, b"data: at=5;\n\ndata: at=6;", size).0, [5, 6]);
+            assert_eq!(read(Framing::Stream, b"data: #at=5;\n\ndata: #at=6;", size).0, [5, 6]);
         }
     }
 }

@@ -77,8 +77,7 @@ struct PocketBase(Post);
 
 impl Publish for PocketBase {
     fn publish(&mut self, payloads: &[String]) -> Result<(), BenchError> {
-        let bodies: Vec<String> =
-            payloads.iter().map(|payload| format!(r#"{{"body":{payload}}}"#)).collect();
+        let bodies: Vec<String> = payloads.iter().map(|payload| format!(r#"{{"body":{payload}}}"#)).collect();
         self.0.send(&bodies)
     }
 }

@@ -57,8 +57,7 @@ pub(super) fn start(peers: &Path, server: Server) -> Result<Option<Contender>, B
     };
     let mut program = Program::start(&mut command, folder)?;
     program.wait_for(address)?;
-    let publisher =
-        Box::new(Pusher(Post::connect(address, "", "Content-Type: application/json\r\n")?));
+    let publisher = Box::new(Pusher(Post::connect(address, "", "Content-Type: application/json\r\n")?));
     let subscribe = json!({ "event": "pusher:subscribe", "data": { "channel": "bench" } });
     let dialogue = Dialogue::new(
         Framing::WebSocket,
@@ -83,10 +82,9 @@ impl Publish for Pusher {
                 vec![signed("/apps/bench/events", &body)]
             }
             payloads => {
-                let event = |payload: &String| json!({ "name": "event", "channel": "bench", "data": payload });
-                let batch = |payloads: &[String]| {
-                    json!({ "batch": payloads.iter().map(event).collect::<Vec<Value>>() })
-                };
+                let event =
+                    |payload: &String| json!({ "name": "event", "channel": "bench", "data": payload });
+                let batch = |payloads: &[String]| json!({ "batch": payloads.iter().map(event).collect::<Vec<Value>>() });
                 let bodies = payloads.chunks(BATCH).map(batch);
                 bodies.map(|body| signed("/apps/bench/batch_events", &body)).collect()
             }

@@ -59,9 +59,9 @@ pub(crate) struct Node {
 impl Node {
     /// A server with a demo project and memory as its bus.
     pub(crate) fn dev(binary: &Path, more: &[&str]) -> Result<Self, BenchError> {
-        let folder = Folder::new()?;
+        let (folder, address) = (Folder::new()?, free_address()?);
         let mut command = Command::new(binary);
-        settings(command.args(["dev", "--json", "--listen", "127.0.0.1:0"]))
+        settings(command.args(["dev", "--json", "--listen", &address.to_string()]))
             .args(more)
             .arg("--data-dir")
             .arg(folder.path());
@@ -74,9 +74,6 @@ impl Node {
         }
         let facts: Value = serde_json::from_str(&line)
             .map_err(|error| BenchError::new(format!("the server did not start: {error}")))?;
-        let endpoint = facts.get("endpoint").and_then(Value::as_str).unwrap_or_default();
-        let address = endpoint.trim_start_matches("http://").trim_end_matches("/v1");
-        let address = address.parse().map_err(|_| BenchError::new(format!("`{endpoint}` is no address")))?;
         program.wait_for(address)?;
         Ok(Self { program, address, facts })
     }
@@ -140,9 +137,12 @@ impl Cluster {
 }
 
 fn settings(command: &mut Command) -> &mut Command {
-    command
-        .env("REALTIME_JWT_HS256_SECRET", SECRET)
-        .args(["--limits-enabled", "false", "--log-level", "error"])
+    command.env("REALTIME_JWT_HS256_SECRET", SECRET).args([
+        "--limits-enabled",
+        "false",
+        "--log-level",
+        "error",
+    ])
 }
 
 /// A Redis that keeps nothing; `None` if it is not installed.
@@ -151,7 +151,9 @@ fn start_redis() -> Result<Option<(Program, SocketAddr)>, BenchError> {
     let (folder, address) = (Folder::new()?, free_address()?);
     let mut command = Command::new(redis);
     command
-        .args(["--bind", "127.0.0.1", "--save", "", "--port", &address.port().to_string(), "--dir"])
+        // Clients come from several loopback addresses, which Redis mistakes for other machines.
+        .args(["--bind", "127.0.0.1", "--protected-mode", "no", "--save", ""])
+        .args(["--port", &address.port().to_string(), "--dir"])
         .arg(folder.path());
     let mut program = Program::start(&mut command, folder)?;
     program.wait_for(address)?;
@@ -279,8 +281,7 @@ pub(crate) fn message(channel: &str, role: &str, payload: &str) -> String {
 
 impl Publish for Bus {
     fn publish(&mut self, payloads: &[String]) -> Result<(), BenchError> {
-        let messages: Vec<String> =
-            payloads.iter().map(|payload| message(CHANNEL, "any", payload)).collect();
+        let messages: Vec<String> = payloads.iter().map(|payload| message(CHANNEL, "any", payload)).collect();
         self.send(REDIS_CHANNEL, &messages)
     }
 }

@@ -41,7 +41,13 @@ pub(super) fn of(options: &Options, entrants: &[Entrant], floors: &Floors) -> Ve
     if options.connections * options.rate as usize == SLOW {
         let here = work(&own.paced).median;
         let floor = Spread::of(&floors.paced).median;
-        targets.push(against_appwrite("delivery at 10,000 a second", appwrite::PACED, APPWRITE_PACED, here, floor));
+        targets.push(against_appwrite(
+            "delivery at 10,000 a second",
+            appwrite::PACED,
+            APPWRITE_PACED,
+            here,
+            floor,
+        ));
     }
     let (here, floor) = (work(&own.backlog).median, Spread::of(&floors.paced).median);
     let subject = "saturated delivery, 5,000 receivers";
@@ -84,12 +90,7 @@ fn at_once(options: &Options, entrant: &Entrant, floors: &Floors) -> Target {
     }
 }
 
-fn best_peer(
-    entrants: &[Entrant],
-    own: &Entrant,
-    when: &str,
-    taken: fn(&Entrant) -> &Vec<Taken>,
-) -> Target {
+fn best_peer(entrants: &[Entrant], own: &Entrant, when: &str, taken: fn(&Entrant) -> &Vec<Taken>) -> Target {
     let subject = format!("deliveries for each second of a core, {when}, against the best peer");
     let wanted = format!("≥ {PEER} ×");
     let peers = entrants.iter().filter(|entrant| entrant.kind.is_peer() && !taken(entrant).is_empty());
@@ -149,7 +150,11 @@ fn saturated_p99(options: &Options, own: &Entrant, floors: &Floors) -> Target {
             nanoseconds(late.max),
             micros(work(&own.paced))
         ),
-        floor: format!("{} µs a `writev`; Appwrite {}", micros(Spread::of(&floors.paced)), nanoseconds(limit)),
+        floor: format!(
+            "{} µs a `writev`; Appwrite {}",
+            micros(Spread::of(&floors.paced)),
+            nanoseconds(limit)
+        ),
         ratio: format!("1/{}", ratio(limit / late.median)),
         verdict: Verdict::of(late.median <= limit / APPWRITE_P99),
     }

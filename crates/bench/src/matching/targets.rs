@@ -31,10 +31,13 @@ pub(super) fn of(figures: &[Figure]) -> Vec<Target> {
             verdict: Verdict::of(growth <= FLAT),
         });
     }
-    for (case, subject) in [(Case::Any, "10,000 receivers, `any`"), (Case::Team, "10,000 receivers, one team")] {
+    for (case, subject) in
+        [(Case::Any, "10,000 receivers, `any`"), (Case::Team, "10,000 receivers, one team")]
+    {
         targets.extend(of_case(case).next_back().map(|figure| within(figure, subject)));
     }
-    targets.extend(of_case(Case::One).find(|figure| figure.size == ONE_USER_AMONG).and_then(against_appwrite));
+    targets
+        .extend(of_case(Case::One).find(|figure| figure.size == ONE_USER_AMONG).and_then(against_appwrite));
     targets
 }
 
