@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -34,6 +34,8 @@ pub(crate) struct Options {
 const GROWING: [Kind; 3] = [Kind::Realtime, Kind::Nchan, Kind::Nats];
 /// Stands on every page that is written here.
 const GENERATED: &str = "Written by `cargo xtask bench all`; see [how and what](../benchmarks.md).\n";
+/// No part begins later: on a machine that is too busy the last ones are left out, and said to be.
+const LATEST: Duration = Duration::from_secs(18 * 60);
 /// The page about benchmarks, and what stands around the table of targets in it.
 const PAGE: &str = "benchmarks.md";
 const BEGIN: &str = "<!-- targets -->\n";
@@ -105,6 +107,12 @@ pub(crate) fn all(options: &Options) -> Result<(), BenchError> {
     }
     let saturated = Load { connections: 5_000, events: 40, burst: 40, rate: 20, ..Load::default() };
     suite.part("saturated", || fanout(saturated));
+    suite.part("churn", || {
+        let (connections, receivers, rate, churn, seconds) = (options.connections, 100, 1_000, 0.01, 8);
+        let json = false;
+        churn::measure(&churn::Options { connections, receivers, rate, churn, seconds, bin: bin(), json })
+    });
+    // What follows is for the plots.
     let mut receivers = Sweep::default();
     for (connections, rate) in [(100, 50), (300, 30), (1_000, 10), (3_000, 4)] {
         let events = rate as usize;
@@ -128,11 +136,6 @@ pub(crate) fn all(options: &Options) -> Result<(), BenchError> {
         let load = Load { connections: 500, subscriptions: each, ..Load::default() };
         subscriptions.add(each, suite.part(&format!("subscriptions-{each}"), || fanout(load)));
     }
-    suite.part("churn", || {
-        let (connections, receivers, rate, churn, seconds) = (options.connections, 100, 1_000, 0.01, 8);
-        let json = false;
-        churn::measure(&churn::Options { connections, receivers, rate, churn, seconds, bin: bin(), json })
-    });
     let up = "µs of processor a delivery";
     for (name, title, across, sweep, figures) in [
         ("receivers-paced", "One event at a time", "receivers", &receivers, &["paced_ns"][..]),
@@ -194,7 +197,7 @@ impl<'a> Suite<'a> {
             return None;
         }
         let began = Instant::now();
-        let measured = measure().and_then(|report| {
+        let measured = self.is_in_time().and_then(|()| measure()).and_then(|report| {
             self.put(&format!("{name}.json"), &format!("{:#}\n", report.json))?;
             Ok(report)
         });
@@ -222,6 +225,13 @@ impl<'a> Suite<'a> {
                 None
             }
         }
+    }
+
+    fn is_in_time(&self) -> Result<(), BenchError> {
+        if self.began.elapsed() < LATEST {
+            return Ok(());
+        }
+        Err(BenchError::new(format!("the parts before it took more than {} minutes", LATEST.as_secs() / 60)))
     }
 
     fn plot(&self, name: &str, text: &str) -> Result<(), BenchError> {
