@@ -98,7 +98,7 @@ fn of_run(root: &Path, path: &str, turns: u32) -> Result<u64, String> {
     collected(&printed).ok_or_else(|| format!("callgrind did not say what it collected:\n{printed}"))
 }
 
-fn target(root: &Path) -> PathBuf {
+pub(crate) fn target(root: &Path) -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
 }
 

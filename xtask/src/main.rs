@@ -12,6 +12,7 @@ mod direction;
 mod fuzz;
 mod instructions;
 mod planted;
+mod peers;
 mod process;
 mod sdk;
 mod static_binary;
@@ -37,7 +38,9 @@ Usage: cargo xtask <verb>
   sdk --typescript          The TypeScript SDK: lints, size, tests, the package, the examples.
   console [--build]         The web console: types, freshness of what is embedded, every page in Chromium;
                             or builds what is embedded.
-  bench NAME [ARGS...]      A benchmark, in release mode. `bench --help` lists them.
+  bench NAME [ARGS...]      A benchmark, in release mode, of the server as it is here. `bench --help` lists them.
+  bench --install [NAME...] Installs the servers that benchmarks compare with: Debian's packages, npm, wheels and
+                            crates; or only those named.
   instructions [--update]   Instructions of the core's paths, counted by callgrind, against the committed
                             figures; --update writes them anew.
   sim [--seed N] [--seconds N]
@@ -68,10 +71,8 @@ fn main() -> ExitCode {
         ["sdk", "--typescript"] => typescript::test(&root),
         ["console"] => console::test(&root),
         ["console", "--build"] => console::make(&root),
-        ["bench", rest @ ..] => process::Tool::cargo(&root)
-            .args(["run", "--quiet", "--release", "--locked", "--package", "realtime-bench", "--"])
-            .args(rest.iter().copied())
-            .run(),
+        ["bench", "--install", names @ ..] => peers::install(&root, names),
+        ["bench", rest @ ..] => bench(&root, rest),
         ["instructions"] => instructions::check(&root),
         ["instructions", "--update"] => instructions::update(&root),
         ["sim", "--planted"] => planted::check(&root),
@@ -97,6 +98,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// A benchmark, with the server beside it built too.
+fn bench(root: &Path, rest: &[&str]) -> Result<(), String> {
+    let release = ["--quiet", "--release", "--locked"];
+    let build = process::Tool::cargo(root).args(["build"]).args(release);
+    build.args(["--package", "realtime-server", "--package", "realtime-bench"]).run()?;
+    let run = process::Tool::cargo(root).args(["run"]).args(release);
+    run.args(["--package", "realtime-bench", "--"]).args(rest.iter().copied()).run()
 }
 
 fn make_static(root: &Path, profile: &str, features: &str) -> Result<(), String> {

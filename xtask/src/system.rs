@@ -60,6 +60,34 @@ pub(crate) fn services(root: &Path) -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { install(root, &missing) }
 }
 
+/// What servers are compared with, each with the program that is looked for and its package.
+const PEERS: [(&str, &str); 7] = [
+    ("redis-server", "redis-server"),
+    ("nats-server", "nats-server"),
+    ("mosquitto", "mosquitto"),
+    ("nginx", "nginx-light"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("python3", "python3"),
+];
+/// The module of nginx that is compared, and its package.
+const NCHAN: (&str, &str) = ("/usr/lib/nginx/modules/ngx_nchan_module.so", "libnginx-mod-nchan");
+/// What installs wheels; without it Python has no `pip`.
+const PIP: &str = "python3-pip";
+
+/// What servers are compared with, as far as it is in Debian.
+pub(crate) fn peers(root: &Path) -> Result<(), String> {
+    let mut missing: Vec<&str> =
+        PEERS.iter().filter(|(program, _)| !is_there(program)).map(|(_, package)| *package).collect();
+    if !Path::new(NCHAN.0).exists() {
+        missing.push(NCHAN.1);
+    }
+    if !process::answers("python3", &["-m", "pip", "--version"]) {
+        missing.push(PIP);
+    }
+    if missing.is_empty() { Ok(()) } else { install(root, &missing) }
+}
+
 /// The languages that examples are written in.
 pub(crate) fn scripts(root: &Path) -> Result<(), String> {
     let languages = [("python3", "python3"), ("php", "php-cli"), ("curl", "curl")];

@@ -4,31 +4,40 @@
 //! Events are sent by a schedule, and latency counts from the moment an event was to be sent: a sender that is held up
 //! does not hide what it caused.
 
+mod targets;
+
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::BenchError;
 use crate::clock;
 use crate::contender::{Contender, Kind};
+use crate::crowd::Crowd;
 use crate::floor::{self, Writes};
 use crate::histogram::Quantiles;
-use crate::report::{Report, Spread, Table, bytes, ratio};
-use crate::swarm::Swarm;
+use crate::report::{Report, Spread, Table, bytes, micros, ratios};
 
 /// How much to send, and to how many.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Options {
-    /// Connections, each with a subscription id of its own
+    /// Connections that get every event, each with a subscription id of its own
     #[arg(long, default_value_t = 1_000)]
     pub(crate) connections: usize,
-    /// Events of each round, paced and at once
+    /// Connections to this server that listen to something else
+    #[arg(long, default_value_t = 0)]
+    pub(crate) idle: usize,
+    /// Subscriptions that each client of this server makes by a message
+    #[arg(long, default_value_t = 1)]
+    pub(crate) subscriptions: usize,
+    /// Paced events of each round
     #[arg(long, default_value_t = 40)]
     pub(crate) events: usize,
+    /// Events at once of each round
+    #[arg(long, default_value_t = 40)]
+    pub(crate) burst: usize,
     /// Paced events in a second
     #[arg(long, default_value_t = 20)]
     pub(crate) rate: u32,
@@ -38,7 +47,7 @@ pub(crate) struct Options {
     /// Rounds; floor and servers take turns
     #[arg(long, default_value_t = 5)]
     pub(crate) rounds: usize,
-    /// Whose figures to take; those that are not installed are left out
+    /// Whose figures to take; those that are not installed are named
     #[arg(long, value_delimiter = ',', value_enum)]
     pub(crate) servers: Vec<Kind>,
     /// This server's binary; by default the one built beside this one
@@ -56,7 +65,8 @@ const FLOOR: usize = 5_000;
 struct Entrant {
     kind: Kind,
     contender: Contender,
-    swarm: Swarm,
+    crowd: Crowd,
+    _idle: Option<Crowd>,
     /// Nanoseconds of the server for each connect, and bytes of memory.
     connect_work: f64,
     connect_memory: f64,
@@ -92,59 +102,54 @@ pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
 
 /// Runs all rounds.
 pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
-    clock::now();
-    let runtime = Runtime::new().map_err(BenchError::io("start", "a runtime"))?;
-    let binary = match &options.bin {
-        Some(binary) => binary.clone(),
-        None => {
-            std::env::current_exe().map_err(BenchError::io("find", "this binary"))?.with_file_name("realtime")
-        }
-    };
+    let binary = crate::server(options.bin.as_ref())?;
     let kinds = if options.servers.is_empty() { Kind::value_variants() } else { &options.servers[..] };
-    let (mut entrants, mut absent) = (Vec::new(), Vec::new());
+    // A peer that cannot be measured is named with the reason; this server has to be measured.
+    let (mut entrants, mut absent): (Vec<Entrant>, Vec<(Kind, String)>) = (Vec::new(), Vec::new());
     for kind in kinds {
-        match kind.start(&binary)? {
-            Some(contender) => entrants.push(Entrant::open(*kind, contender, &runtime, options)?),
-            None => absent.push(kind.name()),
+        match Entrant::start(*kind, &binary, options) {
+            Ok(Some(entrant)) => entrants.push(entrant),
+            Ok(None) => absent.push((*kind, "not installed".to_owned())),
+            Err(error) if kind.is_peer() => absent.push((*kind, error.to_string())),
+            Err(error) => return Err(BenchError::new(format!("{}: {error}", kind.name()))),
         }
     }
-    let writes = Writes::open(&runtime, options.connections.min(FLOOR))?;
+    let writes = Writes::open(options.connections.min(FLOOR))?;
     let mut floors =
-        Floors { connect: floor::connects(&runtime, options.connections.min(FLOOR))?, ..Floors::default() };
-    let interval = Duration::from_secs(1) / options.rate.max(1);
+        Floors { connect: floor::connects(options.connections.min(FLOOR))?, ..Floors::default() };
+    let interval = clock::interval(options.rate);
     let frame = entrants.first().map_or(options.payload, |entrant| entrant.frame);
     for _ in 0..options.rounds {
         floors.paced.push(writes.measure(frame, options.events, interval)?);
-        floors.backlog.push(writes.measure(frame, options.events, Duration::ZERO)?);
-        for entrant in &mut entrants {
-            let name = entrant.kind.name();
-            let named = |error: BenchError| BenchError::new(format!("{name}: {error}"));
-            let paced = entrant.take(options, Some(interval)).map_err(named)?;
-            entrant.paced.push(paced);
-            let backlog = entrant.take(options, None).map_err(named)?;
-            entrant.backlog.push(backlog);
+        floors.backlog.push(writes.measure(frame, options.burst, 0)?);
+        for entrant in std::mem::take(&mut entrants) {
+            let (kind, measured) = (entrant.kind, entrant.round(options, interval));
+            match measured {
+                Ok(entrant) => entrants.push(entrant),
+                Err(error) if kind.is_peer() => absent.push((kind, error.to_string())),
+                Err(error) => return Err(BenchError::new(format!("{}: {error}", kind.name()))),
+            }
         }
     }
     Ok(report(options, &entrants, &floors, &absent))
 }
 
 impl Entrant {
-    fn open(
-        kind: Kind,
-        contender: Contender,
-        runtime: &Runtime,
-        options: &Options,
-    ) -> Result<Self, BenchError> {
+    fn start(kind: Kind, binary: &std::path::Path, options: &Options) -> Result<Option<Self>, BenchError> {
+        let Some(contender) = kind.start(binary, options.subscriptions)? else { return Ok(None) };
         let (work, memory) = (contender.program.work(), contender.program.memory());
-        let swarm = Swarm::open(runtime, contender.address, options.connections, &contender.dialogue)
-            .map_err(|error| BenchError::new(format!("{}: {error}", kind.name())))?;
+        let crowd = Crowd::open(contender.address, options.connections, &contender.dialogue)?;
         let size = options.connections.max(1) as f64;
         let connect_work = contender.program.work().since(work).total as f64 / size;
         let connect_memory = contender.program.memory().saturating_sub(memory) as f64 / size;
+        let idle = (options.idle > 0 && !kind.is_peer())
+            .then(|| Crowd::open(contender.address, options.idle, &crate::idle::listener()))
+            .transpose()?;
         let mut this = Self {
             kind,
             contender,
-            swarm,
+            crowd,
+            _idle: idle,
             connect_work,
             connect_memory,
             frame: 0,
@@ -152,70 +157,69 @@ impl Entrant {
             backlog: Vec::new(),
         };
         // The first events warm everything up and tell how long a frame is.
-        let (had, bytes) = (this.events(), this.bytes());
-        this.take(&Options { events: 3, ..options.clone() }, Some(Duration::from_millis(50)))?;
-        let events = this.events() - had;
-        this.frame = usize::try_from((this.bytes() - bytes).checked_div(events).unwrap_or(0)).unwrap_or(0);
-        Ok(this)
+        let before = this.crowd.count()?;
+        this.take(3, options.payload, Some(clock::interval(20)))?;
+        let after = this.crowd.count()?;
+        let frame = (after.bytes - before.bytes).checked_div(after.events - before.events);
+        this.frame = usize::try_from(frame.unwrap_or_default()).unwrap_or_default();
+        Ok(Some(this))
     }
 
-    fn events(&self) -> u64 {
-        self.swarm.tally.events.load(Ordering::Acquire)
-    }
-
-    fn bytes(&self) -> u64 {
-        self.swarm.tally.bytes.load(Ordering::Relaxed)
+    fn round(mut self, options: &Options, interval: u64) -> Result<Self, BenchError> {
+        let paced = self.take(options.events, options.payload, Some(interval))?;
+        self.paced.push(paced);
+        let backlog = self.take(options.burst, options.payload, None)?;
+        self.backlog.push(backlog);
+        Ok(self)
     }
 
     /// Sends events at even intervals, or all at once.
-    fn take(&mut self, options: &Options, interval: Option<Duration>) -> Result<Taken, BenchError> {
-        let (work, had) = (self.contender.program.work(), self.events());
-        self.swarm.tally.latencies.take();
-        let began = Instant::now();
+    fn take(&mut self, events: usize, size: usize, interval: Option<u64>) -> Result<Taken, BenchError> {
+        let (work, before) = (self.contender.program.work(), self.crowd.count()?.events);
+        self.crowd.latencies()?;
+        let began = clock::now();
         match interval {
             Some(interval) => {
-                for number in 0..options.events {
-                    let due = began + interval * u32::try_from(number).unwrap_or(u32::MAX);
-                    std::thread::sleep(due.saturating_duration_since(Instant::now()));
-                    self.contender.publisher.publish(&[payload(
-                        number,
-                        clock::told(due),
-                        options.payload,
-                    )])?;
+                for number in 0..events {
+                    let due = began + interval * number as u64;
+                    clock::sleep_until(due);
+                    self.contender.publisher.publish(&[payload(number, due, size)])?;
                 }
             }
             None => {
-                let at = clock::told(began);
-                let payloads: Vec<String> =
-                    (0..options.events).map(|number| payload(number, at, options.payload)).collect();
+                let payloads: Vec<String> = (0..events).map(|number| payload(number, began, size)).collect();
                 self.contender.publisher.publish(&payloads)?;
             }
         }
-        let wanted = (options.events * self.swarm.size) as u64;
-        let got = self.swarm.wait_for(had, wanted);
-        let took = began.elapsed().as_secs_f64();
+        let wanted = (events * self.crowd.size) as u64;
+        let got = self.crowd.wait_for(before, wanted, |count| count.events)?;
+        let took = Duration::from_nanos(clock::now() - began).as_secs_f64();
         let work = self.contender.program.work().since(work);
+        if got == 0 {
+            return Err(BenchError::new("no event arrived"));
+        }
         Ok(Taken {
-            work: work.total as f64 / got.max(1) as f64,
+            work: work.total as f64 / got as f64,
             system: work.system as f64 / work.total.max(1) as f64,
             rate: got as f64 / took,
             lost: wanted.saturating_sub(got),
-            latency: self.swarm.tally.latencies.take(),
+            latency: self.crowd.latencies()?,
         })
     }
 }
 
 /// A payload of about so many bytes, told when it was to be sent.
-fn payload(number: usize, at: u64, size: usize) -> String {
-    let around = format!(r#"{{"at":{at},"n":{number},"filling":""}}"#);
-    json!({ "at": at, "n": number, "filling": "x".repeat(size.saturating_sub(around.len())) }).to_string()
+pub(crate) fn payload(number: usize, at: u64, size: usize) -> String {
+    let around = format!(r##"{{"sent":"#at={at};","n":{number},"filling":""}}"##);
+    let filling = "x".repeat(size.saturating_sub(around.len()));
+    json!({ "sent": format!("#at={at};"), "n": number, "filling": filling }).to_string()
 }
 
 fn spread(taken: &[Taken], of: impl Fn(&Taken) -> f64) -> Spread {
     Spread::of(&taken.iter().map(of).collect::<Vec<f64>>())
 }
 
-fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&str]) -> Report {
+fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[(Kind, String)]) -> Report {
     let mut table = Table::new(&[
         "server",
         "µs a delivery, paced",
@@ -232,11 +236,6 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&s
         "PSS a connection",
         "frame",
     ]);
-    let micros = |spread: Spread| {
-        format!("{:.2} ({:.2}–{:.2})", spread.median / 1e3, spread.min / 1e3, spread.max / 1e3)
-    };
-    let times =
-        |spread: Spread| format!("{} ({}–{})", ratio(spread.median), ratio(spread.min), ratio(spread.max));
     let none = || "–".to_owned();
     table.row([
         "floor".to_owned(),
@@ -257,9 +256,8 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&s
     let mut rows = Vec::new();
     for entrant in entrants {
         let over = |taken: &[Taken], floors: &[f64]| {
-            Spread::of(
-                &taken.iter().zip(floors).map(|(taken, floor)| taken.work / floor).collect::<Vec<f64>>(),
-            )
+            let work: Vec<f64> = taken.iter().map(|taken| taken.work).collect();
+            Spread::of_ratios(&work, floors)
         };
         let (paced, backlog) = (&entrant.paced, &entrant.backlog);
         let (paced_over, backlog_over) = (over(paced, &floors.paced), over(backlog, &floors.backlog));
@@ -274,15 +272,15 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&s
         let ms = |nanoseconds: u64| format!("{:.1}", nanoseconds as f64 / 1e6);
         let rate = spread(backlog, |taken| taken.rate);
         let late = spread(backlog, |taken| taken.latency.p99 as f64);
-        let connects = entrant.swarm.size as f64 / entrant.swarm.opened_in.as_secs_f64();
+        let connects = entrant.crowd.size as f64 / entrant.crowd.opened_in.as_secs_f64();
         table.row([
             entrant.kind.name().to_owned(),
             micros(spread(paced, |taken| taken.work)),
-            times(paced_over),
+            ratios(paced_over),
             format!("{:.0} %", spread(paced, |taken| taken.system).median * 100.0),
             [latency.p50, latency.p90, latency.p99, latency.p999, latency.most].map(ms).join(" / "),
             micros(spread(backlog, |taken| taken.work)),
-            times(backlog_over),
+            ratios(backlog_over),
             format!("{:.0} ({:.0}–{:.0})", rate.median, rate.min, rate.max),
             format!("{:.0}", late.median / 1e6),
             format!("{paced_lost} + {backlog_lost}"),
@@ -293,6 +291,7 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&s
         ]);
         rows.push(json!({
             "server": entrant.kind.name(),
+            "peer": entrant.kind.is_peer(),
             "paced_ns": spread(paced, |taken| taken.work).to_json(),
             "paced_times_floor": paced_over.to_json(),
             "paced_kernel_part": spread(paced, |taken| taken.system).to_json(),
@@ -311,21 +310,26 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&s
     }
     let mut notes = vec![
         format!(
-            "{} connections to each server, payloads of {} B, {} rounds of {} events: {} in a second, then all at once. \
+            "{} connections to each server, payloads of {} B, {} rounds of {} events, {} in a second, then {} at once. \
              Floor: a `writev` for each receiver, at the same pace, of frames as long as the first server's; for connects a \
              bare epoll loop. Latency from the moment an event was to be sent, of the round in the middle by its p99.",
-            options.connections, options.payload, options.rounds, options.events, options.rate,
+            options.connections, options.payload, options.rounds, options.events, options.rate, options.burst,
         ),
         "Clients, publisher and servers share the machine.".to_owned(),
     ];
-    if !absent.is_empty() {
-        notes.push(format!("Not installed: {}.", absent.join(", ")));
+    for (kind, why) in absent {
+        notes.push(format!("{} was not measured: {why}.", kind.name()));
     }
+    let absent: Vec<Value> =
+        absent.iter().map(|(kind, why)| json!({ "server": kind.name(), "why": why })).collect();
     let json: Value = json!({
         "bench": "fanout",
         "connections": options.connections,
+        "idle": options.idle,
+        "subscriptions": options.subscriptions,
         "payload": options.payload,
         "events": options.events,
+        "burst": options.burst,
         "rate": options.rate,
         "rounds": options.rounds,
         "floor": {
@@ -336,5 +340,5 @@ fn report(options: &Options, entrants: &[Entrant], floors: &Floors, absent: &[&s
         "servers": rows,
         "absent": absent,
     });
-    Report { table, notes, json }
+    Report { table, notes, json, targets: targets::of(options, entrants, floors) }
 }

@@ -6,82 +6,103 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rustix::event::epoll;
-use tokio::io::AsyncReadExt;
-use tokio::runtime::Runtime;
 
 use crate::BenchError;
+use crate::clock;
 use crate::cpu::thread_time;
-use crate::swarm::{Dialogue, Swarm};
+use crate::crowd::Crowd;
+use crate::dialogue::{Dialogue, Step};
 use crate::wire::Framing;
 
-/// Connected socket pairs and somebody who empties them.
+/// Connections of which each has a client that reads.
 pub(crate) struct Writes {
     writers: Vec<TcpStream>,
+    _readers: Crowd,
 }
 
 impl Writes {
-    pub(crate) fn open(runtime: &Runtime, connections: usize) -> Result<Self, BenchError> {
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(BenchError::io("listen on", "a port"))?;
-        let address = listener.local_addr().map_err(BenchError::io("name", "a port"))?;
-        let mut writers = Vec::with_capacity(connections);
-        for _ in 0..connections {
-            let reader = TcpStream::connect(address).map_err(BenchError::io("connect to", address))?;
-            let (writer, _) = listener.accept().map_err(BenchError::io("accept on", address))?;
-            let set = writer.set_nodelay(true).and_then(|()| reader.set_nonblocking(true));
-            set.map_err(BenchError::io("set up", "a connection"))?;
-            writers.push(writer);
-            runtime.spawn(async move {
-                let Ok(mut reader) = tokio::net::TcpStream::from_std(reader) else { return };
-                let mut part = vec![0; 16_384];
-                while matches!(reader.read(&mut part).await, Ok(read) if read > 0) {}
-            });
-        }
-        Ok(Self { writers })
+    pub(crate) fn open(connections: usize) -> Result<Self, BenchError> {
+        let (listener, address) = listen()?;
+        let accepting = std::thread::spawn(move || {
+            let accept = |_| {
+                let (writer, _) = listener.accept()?;
+                writer.set_nodelay(true)?;
+                Ok(writer)
+            };
+            (0..connections).map(accept).collect::<std::io::Result<Vec<TcpStream>>>()
+        });
+        let readers = Crowd::open(address, connections, &Dialogue::new(Framing::Stream, []))?;
+        let writers = accepting.join().map_err(|_| BenchError::new("accepting for the floor failed"))?;
+        let writers = writers.map_err(BenchError::io("accept on", address))?;
+        Ok(Self { writers, _readers: readers })
     }
 
     /// Nanoseconds for one `writev` of header, shared part and own part of a frame this long, events at the same pace as
     /// those that it is compared with.
-    pub(crate) fn measure(&self, frame: usize, events: usize, interval: Duration) -> Result<f64, BenchError> {
+    pub(crate) fn measure(&self, frame: usize, events: usize, interval: u64) -> Result<f64, BenchError> {
         let (header, shared, own) = ([0; 4], vec![0; frame.saturating_sub(36)], [0; 32]);
-        let before = thread_time();
-        for _ in 0..events {
+        let (before, began) = (thread_time(), clock::now());
+        for number in 0..events {
+            clock::sleep_until(began + interval * number as u64);
             for mut writer in &self.writers {
                 let parts = [IoSlice::new(&header), IoSlice::new(&shared), IoSlice::new(&own)];
                 writer.write_vectored(&parts).map_err(BenchError::io("write to", "a connection"))?;
             }
-            std::thread::sleep(interval / 2);
         }
         Ok((thread_time() - before).as_nanos() as f64 / (events * self.writers.len()) as f64)
     }
 }
 
 /// What a client says twice, and is answered, as a WebSocket that subscribes by a message is.
-const SAID: &[u8] = &[b'x'; 200];
+const SAID: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+                    xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 /// Nanoseconds of a bare epoll loop for each connection that is accepted and answered twice.
-pub(crate) fn connects(runtime: &Runtime, connections: usize) -> Result<f64, BenchError> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(BenchError::io("listen on", "a port"))?;
-    let address: SocketAddr = listener.local_addr().map_err(BenchError::io("name", "a port"))?;
+pub(crate) fn connects(connections: usize) -> Result<f64, BenchError> {
+    let (listener, address) = listen()?;
     let (done, worked) = mpsc::channel();
     let server = std::thread::spawn(move || {
         let before = thread_time();
         let served = serve(&listener, connections);
         // Whoever asked may have gone.
-        drop(done.send(served.map(|held| {
-            drop(held);
-            thread_time() - before
-        })));
+        drop(done.send(served.map(|held| (thread_time() - before, held))));
     });
-    Swarm::open(runtime, address, connections, |_| Dialogue {
-        steps: vec![(SAID.to_vec(), b"x"), (SAID.to_vec(), b"x")],
-        framing: Framing::Stream,
-    })?;
-    let worked = worked
+    let clients =
+        Crowd::open(address, connections, &Dialogue::new(Framing::Stream, [said_twice(), said_twice()]))?;
+    let (worked, held) = worked
         .recv_timeout(Duration::from_secs(30))
         .map_err(|_| BenchError::new("the epoll loop did not end"))?
         .map_err(|error| BenchError::new(format!("the epoll loop failed: {error}")))?;
+    // The clients end first, as they do with a server.
+    drop(clients);
+    drop(held);
     drop(server.join());
     Ok(worked.as_nanos() as f64 / connections as f64)
+}
+
+fn said_twice() -> Step {
+    Step::raw(SAID, b"x")
+}
+
+/// The least program that accepts: says so on each connection, for ever.
+pub(crate) fn accept(address: SocketAddr) -> Result<(), BenchError> {
+    let listener = TcpListener::bind(address).map_err(BenchError::io("listen on", address))?;
+    for stream in listener.incoming() {
+        let answered = stream.and_then(|mut stream| {
+            if stream.read(&mut [0; 1_024])? == 0 {
+                return Ok(());
+            }
+            stream.write_all(SAID.as_bytes())
+        });
+        answered.map_err(BenchError::io("answer on", address))?;
+    }
+    Ok(())
+}
+
+fn listen() -> Result<(TcpListener, SocketAddr), BenchError> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(BenchError::io("listen on", "a port"))?;
+    let address = listener.local_addr().map_err(BenchError::io("name", "a port"))?;
+    Ok((listener, address))
 }
 
 /// Accepts so many connections and answers each twice.
@@ -109,7 +130,7 @@ fn serve(listener: &TcpListener, connections: usize) -> std::io::Result<Vec<TcpS
             {
                 let mut part = [0; 1_024];
                 if stream.read(&mut part)? > 0 {
-                    stream.write_all(SAID)?;
+                    stream.write_all(SAID.as_bytes())?;
                     answered += 1;
                 }
             }

@@ -1,7 +1,9 @@
 //! Latencies by their size, filled by many threads: a bucket for each sixteenth of a power of two.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// Buckets of each power of two, as a power of two: what is read is at most 6 % too large.
@@ -13,6 +15,10 @@ const BUCKETS: usize = 64 << FINE;
 pub(crate) struct Histogram {
     counts: Vec<AtomicU64>,
 }
+
+/// What a histogram held: how many by bucket.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Counts(BTreeMap<usize, u64>);
 
 /// What came out of it, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -38,17 +44,30 @@ impl Histogram {
     }
 
     /// Reads it and begins anew.
-    pub(crate) fn take(&self) -> Quantiles {
-        let counts: Vec<u64> = self.counts.iter().map(|count| count.swap(0, Ordering::Relaxed)).collect();
-        let total: u64 = counts.iter().sum();
+    pub(crate) fn take(&self) -> Counts {
+        let counts = self.counts.iter().map(|count| count.swap(0, Ordering::Relaxed)).enumerate();
+        Counts(counts.filter(|(_, count)| *count > 0).collect())
+    }
+}
+
+impl Counts {
+    /// Adds what another process counted.
+    pub(crate) fn add(&mut self, other: Self) {
+        for (bucket, count) in other.0 {
+            *self.0.entry(bucket).or_default() += count;
+        }
+    }
+
+    pub(crate) fn quantiles(&self) -> Quantiles {
+        let total: u64 = self.0.values().sum();
         let at = |thousandths: u64| {
             let wanted = (total * thousandths).div_ceil(1_000).max(1);
             let mut seen = 0;
-            let place = counts.iter().position(|count| {
-                seen += count;
+            let place = self.0.iter().find(|(_, count)| {
+                seen += **count;
                 seen >= wanted
             });
-            place.map_or(0, end)
+            place.map_or(0, |(bucket, _)| end(*bucket))
         };
         Quantiles { p50: at(500), p90: at(900), p99: at(990), p999: at(999), most: at(1_000) }
     }
@@ -97,10 +116,12 @@ mod tests {
     fn quantiles_are_those_of_what_was_recorded_and_reading_empties_it() {
         let histogram = Histogram::default();
         (1..=1_000u64).for_each(|number| histogram.record(number * 1_000));
-        let told = histogram.take();
+        let mut counts = histogram.take();
+        assert_eq!(histogram.take(), Counts::default());
+        counts.add(counts.clone());
+        let told = counts.quantiles();
         for (told, exact) in [(told.p50, 500_000), (told.p99, 990_000), (told.most, 1_000_000)] {
             assert!(told >= exact && told as f64 <= exact as f64 * 1.07, "{told} for {exact}");
         }
-        assert_eq!(histogram.take(), Quantiles::default());
     }
 }

@@ -7,6 +7,7 @@
 mod lookup;
 pub(crate) mod population;
 mod scan;
+mod targets;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -300,5 +301,6 @@ fn report(figures: &[Figure], footprint: Option<(usize, population::Footprint)>,
             "bytes_per_further_subscription": taken.subscription,
         });
     }
-    Report { table, notes, json: json!({ "bench": "match", "rows": rows, "memory": memory }) }
+    let json = json!({ "bench": "match", "rows": rows, "memory": memory });
+    Report { table, notes, json, targets: targets::of(figures) }
 }

@@ -15,7 +15,7 @@ const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 60.0;
 const RIGHT: f64 = 150.0;
-const TOP: f64 = 36.0;
+const TOP: f64 = 48.0;
 const BOTTOM: f64 = 44.0;
 /// Told apart also by those who see few colours (Okabe and Ito).
 const COLOURS: [&str; 8] =
@@ -38,7 +38,7 @@ pub(crate) fn svg(title: &str, across: &str, up: &str, lines: &[Line]) -> String
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">"
     ));
     put(format!("<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>"));
-    put(format!("<text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{title}</text>"));
+    put(format!("<text x=\"8\" y=\"18\" font-size=\"14\">{title}</text>"));
     for part in 0..=4 {
         let value = top * f64::from(part) / 4.0;
         put(format!(
@@ -61,7 +61,7 @@ pub(crate) fn svg(title: &str, across: &str, up: &str, lines: &[Line]) -> String
     }
     let middle = (LEFT + WIDTH - RIGHT) / 2.0;
     put(format!("<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{across}</text>", HEIGHT - 8.0));
-    put(format!("<text x=\"{LEFT}\" y=\"{}\" text-anchor=\"end\" dx=\"-6\">{up}</text>", TOP - 2.0));
+    put(format!("<text x=\"8\" y=\"{}\">{up}</text>", TOP - 14.0));
     for (number, (line, colour)) in lines.iter().zip(COLOURS.iter().cycle()).enumerate() {
         let mut path = String::new();
         for (place, (at, spread)) in line.points.iter().enumerate() {

@@ -15,6 +15,8 @@ pub(crate) struct Post {
     address: SocketAddr,
     stream: BufReader<TcpStream>,
     used_at: Instant,
+    /// The server has said that it closes.
+    ended: bool,
     path: String,
     headers: String,
 }
@@ -22,15 +24,38 @@ pub(crate) struct Post {
 impl Post {
     pub(crate) fn connect(address: SocketAddr, path: &str, headers: &str) -> Result<Self, BenchError> {
         let (stream, used_at) = (open(address)?, Instant::now());
-        Ok(Self { address, stream, used_at, path: path.to_owned(), headers: headers.to_owned() })
+        Ok(Self {
+            address,
+            stream,
+            used_at,
+            ended: false,
+            path: path.to_owned(),
+            headers: headers.to_owned(),
+        })
     }
 
     /// Sends several bodies one behind the other, then reads as many answers.
     pub(crate) fn send(&mut self, bodies: &[String]) -> Result<(), BenchError> {
+        let path = self.path.clone();
+        let requests: Vec<(String, String)> =
+            bodies.iter().map(|body| (path.clone(), body.clone())).collect();
+        self.send_to(&requests)
+    }
+
+    /// Sends several bodies to paths of their own.
+    pub(crate) fn send_to(&mut self, requests: &[(String, String)]) -> Result<(), BenchError> {
+        self.write(requests)?;
+        for _ in requests {
+            self.read_answer()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, requests: &[(String, String)]) -> Result<(), BenchError> {
         let io = || BenchError::io("publish to", "the server");
         let mut request = Vec::new();
-        for body in bodies {
-            let (path, headers) = (&self.path, &self.headers);
+        for (path, body) in requests {
+            let headers = &self.headers;
             let head = format!(
                 "POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{headers}Content-Length: {}\r\n\r\n",
                 body.len()
@@ -38,18 +63,21 @@ impl Post {
             request.extend_from_slice(head.as_bytes());
             request.extend_from_slice(body.as_bytes());
         }
-        if self.used_at.elapsed() > FRESH {
+        if self.ended || self.used_at.elapsed() > FRESH {
             self.stream = open(self.address)?;
+            self.ended = false;
         }
         self.used_at = Instant::now();
-        self.stream.get_mut().write_all(&request).map_err(io())?;
-        for _ in bodies {
-            self.read_answer()?;
-        }
-        Ok(())
+        self.stream.get_mut().write_all(&request).map_err(io())
     }
 
-    fn read_answer(&mut self) -> Result<(), BenchError> {
+    /// Sends one body and gives what is answered.
+    pub(crate) fn ask(&mut self, path: &str, body: &str) -> Result<String, BenchError> {
+        self.write(&[(path.to_owned(), body.to_owned())])?;
+        self.read_answer()
+    }
+
+    fn read_answer(&mut self) -> Result<String, BenchError> {
         let io = || BenchError::io("read an answer of", "the server");
         let (mut status, mut length) = (String::new(), 0);
         loop {
@@ -60,17 +88,24 @@ impl Post {
             if status.is_empty() {
                 line.trim().clone_into(&mut status);
             }
-            if let Some((name, value)) = line.split_once(':')
-                && name.eq_ignore_ascii_case("content-length")
-            {
-                length = value.trim().parse().unwrap_or_default();
+            if let Some((name, value)) = line.split_once(':') {
+                if name.eq_ignore_ascii_case("content-length") {
+                    length = value.trim().parse().unwrap_or_default();
+                }
+                self.ended |= name.eq_ignore_ascii_case("connection") && value.trim() == "close";
             }
             if line.trim().is_empty() {
                 break;
             }
         }
-        self.stream.read_exact(&mut vec![0; length]).map_err(io())?;
-        if status.contains(" 20") { Ok(()) } else { Err(BenchError::new(format!("publishing: {status}"))) }
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).map_err(io())?;
+        let body = String::from_utf8_lossy(&body).into_owned();
+        if status.contains(" 20") {
+            Ok(body)
+        } else {
+            Err(BenchError::new(format!("publishing: {status}: {body}")))
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! A server that is started for a benchmark: its processor time, its memory, and its end.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -107,21 +108,11 @@ impl Program {
 
     /// What it and its processes have worked so far.
     pub(crate) fn work(&self) -> Work {
-        let mut work = Work::default();
-        for process in self.processes() {
-            let folder = PathBuf::from(format!("/proc/{process}"));
-            let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
-            work.system += field(&stat, 12).unwrap_or_default() * TICK;
-            let tasks = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
-            // The first field of `schedstat`: nanoseconds on a processor.
-            work.total += tasks
-                .filter_map(|task| {
-                    let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-                    text.split(' ').next()?.parse::<u64>().ok()
-                })
-                .sum::<u64>();
-        }
-        work
+        let sum = |sum: Work, process| {
+            let one = work_of(process);
+            Work { total: sum.total + one.total, system: sum.system + one.system }
+        };
+        self.processes().into_iter().fold(Work::default(), sum)
     }
 
     /// Bytes of memory that would be free without it, shared pages by their share (PSS).
@@ -172,16 +163,43 @@ impl Drop for Program {
     }
 }
 
+/// What one process has worked so far.
+pub(crate) fn work_of(process: u32) -> Work {
+    let folder = PathBuf::from(format!("/proc/{process}"));
+    let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
+    let tasks = fs::read_dir(folder.join("task")).into_iter().flatten().flatten();
+    // The first field of `schedstat`: nanoseconds on a processor.
+    let total = tasks.filter_map(|task| {
+        let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<u64>().ok()
+    });
+    Work { total: total.sum(), system: field(&stat, 12).unwrap_or_default() * TICK }
+}
+
 /// A field of `/proc/PID/stat`, counted from the process's state, which is 0: the name before it may hold spaces.
 fn field(stat: &str, number: usize) -> Option<u64> {
     stat.rsplit_once(") ")?.1.split(' ').nth(number)?.parse().ok()
 }
 
-/// A free address on this machine.
+/// Where servers listen: below the ports that the kernel gives to clients (32768 and up), or one of thousands of clients
+/// may sit on a server's port.
+const PORTS: Range<u16> = 20_000..32_000;
+
+/// A free address on this machine, another one each time.
 pub(crate) fn free_address() -> Result<SocketAddr, BenchError> {
-    TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .map_err(BenchError::io("find", "a free port"))
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    let span = u32::from(PORTS.end - PORTS.start);
+    // Runs at the same time begin in different places.
+    let begin = std::process::id().wrapping_mul(97);
+    for _ in 0..span {
+        let place = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed)) % span;
+        let port = PORTS.start + u16::try_from(place).unwrap_or_default();
+        // On all addresses, because some servers listen there whatever they are told.
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).is_ok() {
+            return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        }
+    }
+    Err(BenchError::new(format!("no port of {PORTS:?} is free")))
 }
 
 /// Where a program is, if it is installed.

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::target::{self, Target};
+
 /// The middle of several measurements and how far they lie apart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Spread {
@@ -17,6 +19,11 @@ impl Spread {
         sorted.sort_by(f64::total_cmp);
         let at = |place: usize| sorted.get(place).copied().unwrap_or(f64::NAN);
         Self { median: at(sorted.len() / 2), min: at(0), max: at(sorted.len().saturating_sub(1)) }
+    }
+
+    /// What was measured, each by what was measured at the same time of the other.
+    pub(crate) fn of_ratios(measured: &[f64], others: &[f64]) -> Self {
+        Self::of(&measured.iter().zip(others).map(|(one, other)| one / other).collect::<Vec<f64>>())
     }
 
     pub(crate) fn to_json(self) -> Value {
@@ -37,6 +44,10 @@ impl Table {
 
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    pub(crate) fn markdown(&self) -> String {
+        self.lines().into_iter().map(|line| line + "\n").collect()
     }
 
     fn lines(&self) -> Vec<String> {
@@ -63,6 +74,8 @@ pub(crate) struct Report {
     pub(crate) table: Table,
     pub(crate) notes: Vec<String>,
     pub(crate) json: Value,
+    /// Those that it measures.
+    pub(crate) targets: Vec<Target>,
 }
 
 impl Report {
@@ -72,20 +85,16 @@ impl Report {
             println!("{:#}", self.json);
             return;
         }
-        for line in self.table.lines() {
-            println!("{line}");
-        }
-        for note in &self.notes {
-            println!("\n{note}");
+        println!("{}", self.markdown());
+        if !self.targets.is_empty() {
+            println!("{}", target::report(&self.targets, Vec::new()).markdown());
         }
     }
-}
 
-impl Report {
-    /// An empty line between two reports.
-    #[expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
-    pub(crate) fn separate(&self) {
-        println!();
+    /// The table and the notes.
+    pub(crate) fn markdown(&self) -> String {
+        let notes = self.notes.iter().map(|note| format!("\n{note}\n"));
+        std::iter::once(self.table.markdown()).chain(notes).collect()
     }
 }
 
@@ -97,6 +106,16 @@ pub(crate) fn nanoseconds(time: f64) -> String {
         time if time < 1e9 => format!("{:.1} ms", time / 1e6),
         time => format!("{:.2} s", time / 1e9),
     }
+}
+
+/// A spread of nanoseconds as microseconds, with the least and the most.
+pub(crate) fn micros(spread: Spread) -> String {
+    format!("{:.2} ({:.2}–{:.2})", spread.median / 1e3, spread.min / 1e3, spread.max / 1e3)
+}
+
+/// A spread of ratios, with the least and the most.
+pub(crate) fn ratios(spread: Spread) -> String {
+    format!("{} ({}–{})", ratio(spread.median), ratio(spread.min), ratio(spread.max))
 }
 
 /// How many times as much.

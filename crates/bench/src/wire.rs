@@ -1,14 +1,16 @@
 //! The client's side of what servers send: WebSocket frames taken apart, and events found in what is in them.
 
 use memchr::memmem;
+use serde::{Deserialize, Serialize};
 
-/// In every payload stands when it was to be sent, as `"at":NANOSECONDS,`.
-const MARK: &[u8] = b"\"at\":";
+/// In every payload stands when it was to be sent, as `#at=NANOSECONDS;` within a text: that is the same however often the
+/// payload is quoted.
+const MARK: &[u8] = b"#at=";
 /// A mark with its number is never longer.
 const MARK_LIMIT: usize = 40;
 
 /// How a client's bytes are put together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Framing {
     /// WebSocket frames (RFC 6455 §5.2).
     WebSocket,
@@ -119,12 +121,11 @@ pub(crate) fn masked(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// A WebSocket handshake.
-pub(crate) fn upgrade(path: &str, more: &str) -> Vec<u8> {
+pub(crate) fn upgrade(path: &str, more: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{more}\r\n"
     )
-    .into_bytes()
 }
 
 #[cfg(test)]
@@ -144,11 +145,11 @@ mod tests {
     #[test]
     fn events_are_found_however_the_frames_are_cut_up() {
         let mut bytes = vec![0x81, 12];
-        bytes.extend(br#"{"at":77,"x""#);
+        bytes.extend(br##"{"":"#at=77;"##);
         bytes.extend([0x89, 2, 1, 2]);
         bytes.extend([0x82, 126, 0, 130]);
         bytes.extend([b' '; 118]);
-        bytes.extend(br#"{"at":1234,x"#);
+        bytes.extend(br##"":"#at=1234;"##);
         bytes.extend([0x81, 1, b'2']);
         for size in 1..bytes.len() {
             let (met, answer) = read(Framing::WebSocket, &bytes, size);
@@ -160,7 +161,7 @@ mod tests {
     #[test]
     fn events_in_a_stream_are_found_across_reads() {
         for size in 1..20 {
-            assert_eq!(read(Framing::Stream, b"data: {\"at\":5,\n\ndata: {\"at\":6,", size).0, [5, 6]);
+            assert_eq!(read(Framing::Stream, b"data: #at=5;\n\ndata: #at=6;", size).0, [5, 6]);
         }
     }
 }

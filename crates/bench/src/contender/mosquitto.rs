@@ -7,9 +7,9 @@ use std::process::Command;
 
 use super::{Contender, Publish};
 use crate::BenchError;
+use crate::dialogue::{Dialogue, Step};
 use crate::program::{Folder, Program, free_address};
-use crate::swarm::Dialogue;
-use crate::wire::{Framing, masked, upgrade};
+use crate::wire::{Framing, upgrade};
 
 const TOPIC: &[u8] = b"bench";
 /// CONNACK: accepted, no session.
@@ -28,14 +28,15 @@ pub(super) fn start(mosquitto: &Path) -> Result<Contender, BenchError> {
     let mut stream = TcpStream::connect(publisher).map_err(io())?;
     stream.set_nodelay(true).and_then(|()| stream.write_all(&connect("publisher"))).map_err(io())?;
     stream.read_exact(&mut [0; CONNECTED.len()]).map_err(io())?;
-    let dialogue = Box::new(|number| Dialogue {
-        steps: vec![
-            (upgrade("/mqtt", "Sec-WebSocket-Protocol: mqtt\r\n"), &b"\r\n\r\n"[..]),
-            (masked(0x82, &connect(&format!("bench-{number}"))), CONNECTED),
-            (masked(0x82, &subscribe()), &[0x90, 3]),
+    let dialogue = Dialogue::new(
+        Framing::WebSocket,
+        [
+            Step::raw(upgrade("/mqtt", "Sec-WebSocket-Protocol: mqtt\r\n"), b"\r\n\r\n"),
+            // Without a name the server gives the client one.
+            Step::binary(connect(""), CONNECTED),
+            Step::binary(subscribe(), &[0x90, 3]),
         ],
-        framing: Framing::WebSocket,
-    });
+    );
     Ok(Contender { program, address, dialogue, publisher: Box::new(Mqtt { stream }), _beside: None })
 }
 

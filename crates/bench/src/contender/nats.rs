@@ -7,9 +7,9 @@ use std::process::Command;
 
 use super::{Contender, Publish};
 use crate::BenchError;
+use crate::dialogue::{Dialogue, Step};
 use crate::program::{Folder, Program, free_address};
-use crate::swarm::Dialogue;
-use crate::wire::{Framing, masked, upgrade};
+use crate::wire::{Framing, upgrade};
 
 const CONNECT: &str = "CONNECT {\"verbose\":false,\"pedantic\":false,\"protocol\":1}\r\n";
 
@@ -27,10 +27,10 @@ pub(super) fn start(nats: &Path) -> Result<Contender, BenchError> {
     let mut nats = Nats { stream: BufReader::new(stream) };
     nats.send(CONNECT.as_bytes())?;
     let hello = format!("{CONNECT}SUB bench 1\r\nPING\r\n");
-    let dialogue = Box::new(move |_| Dialogue {
-        steps: vec![(upgrade("/", ""), &b"INFO "[..]), (masked(0x82, hello.as_bytes()), b"PONG")],
-        framing: Framing::WebSocket,
-    });
+    let dialogue = Dialogue::new(
+        Framing::WebSocket,
+        [Step::raw(upgrade("/", ""), b"INFO "), Step::binary(hello.into_bytes(), b"PONG")],
+    );
     Ok(Contender { program, address, dialogue, publisher: Box::new(nats), _beside: None })
 }
 

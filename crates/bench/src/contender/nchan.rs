@@ -5,9 +5,9 @@ use std::process::Command;
 
 use super::{Contender, Publish};
 use crate::BenchError;
+use crate::dialogue::{Dialogue, Step};
 use crate::post::Post;
 use crate::program::{Folder, Program, find, free_address};
-use crate::swarm::Dialogue;
 use crate::wire::{Framing, upgrade};
 
 const MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
@@ -24,10 +24,7 @@ pub(super) fn start() -> Result<Option<Contender>, BenchError> {
     let mut program = Program::start(Command::new(nginx).arg("-c").arg(settings), folder)?;
     program.wait_for(address)?;
     let publisher = Box::new(Nchan(Post::connect(address, "/pub", "Content-Type: application/json\r\n")?));
-    let dialogue = Box::new(|_| Dialogue {
-        steps: vec![(upgrade("/sub", ""), &b"\r\n\r\n"[..])],
-        framing: Framing::WebSocket,
-    });
+    let dialogue = Dialogue::new(Framing::WebSocket, [Step::raw(upgrade("/sub", ""), b"\r\n\r\n")]);
     Ok(Some(Contender { program, address, dialogue, publisher, _beside: None }))
 }
 

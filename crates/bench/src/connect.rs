@@ -1,0 +1,160 @@
+//! What a connect takes the server: of a guest, and of users by each of the ways to show who one is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::BenchError;
+use crate::contender::realtime::{Node, SECRET, hello_to};
+use crate::crowd::Crowd;
+use crate::dialogue::Dialogue;
+use crate::floor;
+use crate::program::Program;
+use crate::report::{Report, Spread, Table, micros, ratio, ratios};
+use crate::target::{Target, Verdict};
+use crate::wire::Framing;
+
+/// Authenticated connects for each second of a core.
+const TARGET: f64 = 10_000.0;
+
+/// What to measure.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Connects of a round
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) connections: usize,
+    /// Rounds; all take turns
+    #[arg(long, default_value_t = 5)]
+    pub(crate) rounds: usize,
+    /// This server's binary; by default the one built beside this one
+    #[arg(long)]
+    pub(crate) bin: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One way to connect, and what was measured of it.
+struct Way {
+    name: &'static str,
+    is_authenticated: bool,
+    dialogue: Dialogue,
+    work: Vec<f64>,
+    /// In a second of the clock on the wall.
+    rate: Vec<f64>,
+}
+
+pub(crate) fn run(options: &Options) -> Result<(), BenchError> {
+    measure(options)?.print(options.json);
+    Ok(())
+}
+
+pub(crate) fn measure(options: &Options) -> Result<Report, BenchError> {
+    let node = Node::dev(&crate::server(options.bin.as_ref())?, &[])?;
+    let mut ways = ways(&node);
+    let mut floors = Vec::new();
+    // Round 0 warms up and is not kept.
+    for round in 0..=options.rounds {
+        let floor = floor::connects(options.connections)?;
+        if round > 0 {
+            floors.push(floor);
+        }
+        for way in &mut ways {
+            let before = rested(&node.program);
+            let crowd = Crowd::open(node.address, options.connections, &way.dialogue)
+                .map_err(|error| BenchError::new(format!("{}: {error}", way.name)))?;
+            let work = node.program.work().since(before).total as f64 / options.connections as f64;
+            if round > 0 {
+                way.work.push(work);
+                way.rate.push(options.connections as f64 / crowd.opened_in.as_secs_f64());
+            }
+        }
+    }
+    Ok(report(options, &ways, &floors))
+}
+
+fn ways(node: &Node) -> Vec<Way> {
+    let way = |name, headers: &str| Way {
+        name,
+        is_authenticated: !headers.is_empty(),
+        dialogue: Dialogue::new(Framing::WebSocket, [hello_to("documents", headers)]).secret(SECRET),
+        work: Vec::new(),
+        rate: Vec::new(),
+    };
+    let session = format!("X-Appwrite-Session: {}\r\n", node.fact("/user/session"));
+    let jwt = format!("X-Appwrite-JWT: {}\r\n", node.fact("/user/jwt"));
+    vec![
+        way("guest", ""),
+        way("session, embedded directory", &session),
+        way("JWT, embedded directory", &jwt),
+        way("JWT of a backend, a user each", "X-Appwrite-JWT: %JWT%\r\n"),
+    ]
+}
+
+/// Waits until a program has nothing more to do, such as to close connections: what it has worked by then.
+pub(crate) fn rested(program: &Program) -> crate::program::Work {
+    const LOOK_EVERY: Duration = Duration::from_millis(50);
+    const LOOKS: usize = 100;
+    let mut last = program.work();
+    for _ in 0..LOOKS {
+        std::thread::sleep(LOOK_EVERY);
+        let now = program.work();
+        // A hundredth of a processor is rest.
+        if now.since(last).total < 500_000 {
+            return now;
+        }
+        last = now;
+    }
+    last
+}
+
+fn report(options: &Options, ways: &[Way], floors: &[f64]) -> Report {
+    let mut table =
+        Table::new(&["who", "µs a connect", "× floor", "a second of a core", "a second, all told"]);
+    let floor = Spread::of(floors);
+    table.row([
+        "floor: bare epoll loop".to_owned(),
+        micros(floor),
+        "1".to_owned(),
+        format!("{:.0}", 1e9 / floor.median),
+        "–".to_owned(),
+    ]);
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    for way in ways {
+        let (work, over) = (Spread::of(&way.work), Spread::of_ratios(&way.work, floors));
+        let (each_second, rate) = (1e9 / work.median, Spread::of(&way.rate));
+        table.row([
+            way.name.to_owned(),
+            micros(work),
+            ratios(over),
+            format!("{each_second:.0}"),
+            format!("{:.0} ({:.0}–{:.0})", rate.median, rate.min, rate.max),
+        ]);
+        rows.push(json!({
+            "who": way.name,
+            "connect_ns": work.to_json(),
+            "times_floor": over.to_json(),
+            "each_second_of_a_core": each_second,
+            "each_second": rate.to_json(),
+        }));
+        if way.is_authenticated {
+            targets.push(Target {
+                subject: format!("authenticated connects: {}", way.name),
+                wanted: format!("≥ {TARGET:.0} a second of a core"),
+                bench: "connect",
+                figure: format!("{each_second:.0} ({} µs each)", micros(work)),
+                floor: format!("{:.1} µs in a bare epoll loop", floor.median / 1e3),
+                ratio: ratio(over.median),
+                verdict: Verdict::of(each_second >= TARGET),
+            });
+        }
+    }
+    let notes = vec![format!(
+        "{} rounds of {} connects, each to a channel in the URL, until the client has got `connected`. The sessions and JWTs \
+         of the embedded directory are one user's, whose rows are warm; a backend's JWTs are a user's each.",
+        options.rounds, options.connections
+    )];
+    let json = json!({ "bench": "connect", "floor_ns": floor.to_json(), "rows": rows });
+    Report { table, notes, json, targets }
+}
