@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process::{self, Tool};
 use crate::sdk::{self, Place};
 use crate::step::Step;
-use crate::{console, deny, direction, fuzz, instructions, planted, system, tidy, typescript};
+use crate::{console, deny, direction, fuzz, instructions, system, tidy, typescript};
 
 /// What is not built unless it is asked for.
 const MONGODB: &str = "realtime-server/mongodb";
@@ -67,7 +67,6 @@ pub(crate) fn steps(root: &Path, extent: Extent) -> Vec<Step> {
     if extent == Extent::Full {
         steps.extend([
             step("instructions of the core's paths", instructions::check),
-            step("bugs planted for the simulator", planted::check),
             step("official SDKs in Node.js", |root| sdk::test(root, Place::Node)),
             step("official SDK and dev page in Chromium", |root| sdk::test(root, Place::Browser)),
             step("TypeScript SDK and examples", typescript::test),

@@ -37,6 +37,11 @@ const FOUND: &[(u64, &str)] = &[
         "a shard that was late with the next event said that nothing had happened yet, and another one that had \
          dropped some since vouched for it",
     ),
+    (
+        117_677_842_406_049,
+        "a server was killed before it had shared where a subscription stands, and the answer of the next one, which took \
+         it for new, was lost: what came before that answer was expected of the one after it",
+    ),
     (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.
