@@ -33,7 +33,7 @@ pub(crate) struct Options {
 /// The servers that are compared with a growing load.
 const GROWING: [Kind; 3] = [Kind::Realtime, Kind::Nchan, Kind::Nats];
 /// Stands on every page that is written here.
-const GENERATED: &str = "Written by `cargo xtask bench all`; see [how and what](../benchmarks.md).\n";
+const GENERATED: &str = "Written by `cargo xtask bench`; see [how and what](../benchmarks.md).\n";
 /// No part begins later: on a machine that is too busy the last ones are left out, and said to be.
 const LATEST: Duration = Duration::from_secs(18 * 60);
 /// The page about benchmarks, and what stands around the table of targets in it.
@@ -54,10 +54,10 @@ pub(crate) fn quick(options: &Options) -> Result<(), BenchError> {
         let (connections, events, rate, rounds) = (200, 100, 100, 2);
         latency::measure(&latency::Options { connections, events, rate, rounds, bin: bin(), json: false })
     });
-    suite.part("connect", || {
+    let connects = suite.part("connect", || {
         connect::measure(&connect::Options { connections: 300, rounds: 2, bin: bin(), json: false })
     });
-    suite.part("idle", || {
+    let memory = suite.part("idle", || {
         let (sizes, listeners) = (vec![2_000, 5_000], 1_500);
         idle::measure(&idle::Options { sizes, listeners, bin: bin(), json: false })
     });
@@ -65,10 +65,11 @@ pub(crate) fn quick(options: &Options) -> Result<(), BenchError> {
         let (sessions, connections, events, rate) = (20, 200, 100, 50);
         check::measure(&check::Options { sessions, connections, events, rate, bin: bin(), json: false })
     });
-    suite.part("fanout", || {
+    let most = suite.part("fanout", || {
         let load = Load { connections: 1_000, events: 10, burst: 10, rate: 10, ..Load::default() };
         fanout::measure(&Load { rounds: 3, servers: &GROWING, ..load }.options(options))
     });
+    suite.capacity(memory.as_ref(), most.as_ref(), connects.as_ref())?;
     suite.finish()
 }
 
@@ -100,11 +101,7 @@ pub(crate) fn all(options: &Options) -> Result<(), BenchError> {
     let everybody =
         Load { connections: 5_000, events: 6, burst: 12, rate: 2, servers: &[], ..Load::default() };
     let most = suite.part("fanout", || fanout(everybody));
-    if let (Some(memory), Some(most), Some(connects)) = (&memory, &most, &connects)
-        && let Some(page) = capacity::page(memory, most, connects)
-    {
-        suite.put("capacity.md", &format!("# Capacity\n\n{GENERATED}\n{page}"))?;
-    }
+    suite.capacity(memory.as_ref(), most.as_ref(), connects.as_ref())?;
     let saturated = Load { connections: 5_000, events: 40, burst: 40, rate: 20, ..Load::default() };
     suite.part("saturated", || fanout(saturated));
     suite.part("churn", || {
@@ -185,11 +182,20 @@ struct Suite<'a> {
     targets: Vec<Target>,
     /// Whether everything is measured that there is.
     is_whole: bool,
+    /// How many programs wanted a processor before anything was measured.
+    load: String,
 }
 
 impl<'a> Suite<'a> {
     fn new(options: &'a Options, is_whole: bool) -> Self {
-        Self { options, began: Instant::now(), parts: Vec::new(), targets: Vec::new(), is_whole }
+        Self {
+            options,
+            began: Instant::now(),
+            parts: Vec::new(),
+            targets: Vec::new(),
+            is_whole,
+            load: load(),
+        }
     }
 
     /// Measures one part, prints and keeps it. One that fails is named and the others go on: a suite of many minutes is not
@@ -229,6 +235,20 @@ impl<'a> Suite<'a> {
         }
     }
 
+    /// The page of what an operator sizes a server by, if what it needs was measured.
+    fn capacity(
+        &self,
+        memory: Option<&Value>,
+        fanout: Option<&Value>,
+        connects: Option<&Value>,
+    ) -> Result<(), BenchError> {
+        let (Some(memory), Some(fanout), Some(connects)) = (memory, fanout, connects) else { return Ok(()) };
+        match capacity::page(memory, fanout, connects) {
+            Some(page) => self.put("capacity.md", &format!("# Capacity\n\n{GENERATED}\n{page}")),
+            None => Ok(()),
+        }
+    }
+
     fn is_in_time(&self) -> Result<(), BenchError> {
         if self.began.elapsed() < LATEST {
             return Ok(());
@@ -259,8 +279,10 @@ impl<'a> Suite<'a> {
     fn finish(self) -> Result<(), BenchError> {
         let took = self.began.elapsed().as_secs_f64();
         let notes = vec![format!(
-            "{} All of it took {:.0} minutes and {:.0} s.",
+            "{} Before it, {} programs wanted a processor (the load of the last minute): other work there makes latencies and \
+             rates worse. All of it took {:.0} minutes and {:.0} s.",
             machine(),
+            self.load,
             (took / 60.0).floor(),
             took % 60.0
         )];
@@ -369,6 +391,12 @@ fn between(page: &str, text: &str) -> Option<String> {
     let (before, rest) = page.split_once(BEGIN)?;
     let (_, behind) = rest.split_once(END)?;
     Some(format!("{before}{BEGIN}\n{text}\n{END}{behind}"))
+}
+
+/// How many programs wanted a processor in the last minute.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// What it was measured on.
