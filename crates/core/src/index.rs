@@ -1,8 +1,9 @@
 //! The gate: who receives this event.
 //!
-//! *Invariant:* the cost of an event grows with the subscriptions it matches, not with those that exist. An event looks
-//! up its channels, and on a crowded channel its roles or the values that queries ask for, whichever leaves fewer. Every
-//! connection comes out once, with all its matching subscriptions; queries are asked last, of candidates only.
+//! *Invariant:* the cost of an event grows with the subscriptions it matches, not with those that exist. Of a role under
+//! which few subscribe, an event looks at those few. For other roles and for everybody it looks up its channels, and on a
+//! crowded channel its roles or the values that queries ask for, whichever leaves fewer. Every connection comes out once,
+//! with all its matching subscriptions; queries are asked last, of candidates only.
 
 mod audience;
 mod postings;
@@ -24,6 +25,13 @@ use crate::id::{ConnectionId, ProjectId, SubscriptionId};
 use crate::query::{Filter, Fingerprints};
 use crate::replay::Mark;
 use crate::role::Role;
+
+/// So many subscriptions are looked at one by one: of those on a channel, it costs less to compare roles than to keep them
+/// split by role and by what their queries ask for; of those under a role, it costs less to compare channels than to look
+/// the event's channels up.
+///
+/// Tests split early, so that small cases reach both ways.
+const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 
 /// A connection that an event is for, and the subscriptions that it matched there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +74,9 @@ pub struct Index {
     members: Vec<Option<Member>>,
     /// Subscriptions of all of them.
     len: usize,
+    /// By the same, where in an event's result a connection was last. Apart from the members, so that an event with many
+    /// receivers does not need the memory of each.
+    places: Vec<u32>,
     /// Counts events, so that an entry can tell whether this one has met it already.
     round: u64,
     hasher: FixedState,
@@ -90,15 +101,13 @@ struct Member {
     project: ProjectId,
     roles: SmallVec<[Term; 6]>,
     entries: SmallVec<[u32; 2]>,
-    /// The last event that found this connection, and where in its result.
-    round: u64,
-    result: usize,
 }
 
 /// A subscription and whose it is.
 #[derive(Debug)]
 struct Entry {
     connection: ConnectionId,
+    /// The last event that met it.
     round: u64,
     subscription: Subscription,
 }
@@ -112,6 +121,7 @@ impl Index {
             projects: HashMap::with_hasher(hasher.clone()),
             members: Vec::new(),
             len: 0,
+            places: Vec::new(),
             round: 0,
             fingerprints: Fingerprints::new(hasher.clone()),
             hasher,
@@ -126,6 +136,7 @@ impl Index {
         }
         if self.members.len() <= slot {
             self.members.resize_with(slot + 1, || None);
+            self.places.resize(slot + 1, 0);
         }
         let hasher = self.hasher.clone();
         let home = self.projects.entry(project.clone()).or_insert_with(|| Project::new(hasher));
@@ -136,8 +147,6 @@ impl Index {
                 project: project.clone(),
                 roles: home.roles.hold(roles),
                 entries: SmallVec::new(),
-                round: 0,
-                result: 0,
             });
         }
     }
@@ -185,11 +194,11 @@ impl Index {
         let Some(home) = self.projects.get_mut(&member.project) else { return };
         let new = home.roles.hold(roles);
         for number in &member.entries {
-            let Some(Some(entry)) = home.entries.get(*number as usize) else { continue };
-            for channel in &entry.subscription.channels {
-                if let Some(audience) = home.channels.get_mut(channel) {
-                    audience.swap_roles(*number, &member.roles, &new);
-                }
+            for role in member.roles.iter().filter(|role| !new.contains(role)) {
+                home.drop_role(*number, *role);
+            }
+            for role in new.iter().filter(|role| !member.roles.contains(role)) {
+                home.take_role(*number, *role);
             }
         }
         home.roles.release(&member.roles);
@@ -209,14 +218,16 @@ impl Index {
         let number = home.add(Entry { connection, round: 0, subscription });
         member.entries.push(number);
         self.len += 1;
-        let roles = member.roles.clone();
-        let (entries, members) = (&home.entries, &self.members);
-        let traits = Traits { roles: &roles, filter: &filter };
+        for role in &member.roles {
+            home.take_role(number, *role);
+        }
+        let (entries, roles, members) = (&home.entries, &home.roles, &self.members);
         for name in names {
-            home.channels.entry(name).or_default().insert(number, traits, &self.fingerprints, |number| {
+            home.channels.entry(name).or_default().insert(number, &filter, &self.fingerprints, |number| {
                 let entry = entries.get(number as usize)?.as_ref()?;
                 let member = members.get(entry.connection.slot() as usize)?.as_ref()?;
-                Some(Traits { roles: &member.roles, filter: &entry.subscription.filter })
+                let crowded = member.roles.iter().copied().filter(|role| roles.few(*role).is_none());
+                Some(Traits { crowded: crowded.collect(), filter: &entry.subscription.filter })
             });
         }
     }
@@ -312,15 +323,26 @@ impl Index {
         if !for_all && wanted.is_empty() {
             return found;
         }
-        let roles = (!for_all).then_some(wanted.as_slice());
         self.round += 1;
         let mut search = Search {
             event,
             round: self.round,
             entries: &mut home.entries,
-            members: &mut self.members,
+            members: &self.members,
+            places: &mut self.places,
             found: &mut found,
         };
+        let mut crowded: SmallVec<[Term; 8]> = SmallVec::new();
+        for role in wanted {
+            match home.roles.few(role) {
+                Some(few) => search.collect_by_channel(few),
+                None => crowded.push(role),
+            }
+        }
+        if !for_all && crowded.is_empty() {
+            return found;
+        }
+        let roles = (!for_all).then_some(crowded.as_slice());
         for channel in &event.channels {
             let Some(audience) = home.channels.get(channel) else { continue };
             let candidates = audience.candidates(roles, &event.payload, &self.fingerprints);
@@ -378,14 +400,42 @@ impl Project {
         }
     }
 
+    /// The subscription is found by this role as well.
+    fn take_role(&mut self, number: u32, role: Term) {
+        for joined in self.roles.join(role, number) {
+            let Some(Some(entry)) = self.entries.get(joined as usize) else { continue };
+            for channel in &entry.subscription.channels {
+                if let Some(audience) = self.channels.get_mut(channel) {
+                    audience.add_role(joined, role);
+                }
+            }
+        }
+    }
+
+    /// It is not found by this role any more.
+    fn drop_role(&mut self, number: u32, role: Term) {
+        if self.roles.few(role).is_some() {
+            self.roles.part(role, number);
+            return;
+        }
+        let Some(Some(entry)) = self.entries.get(number as usize) else { return };
+        for channel in &entry.subscription.channels {
+            if let Some(audience) = self.channels.get_mut(channel) {
+                audience.remove_role(number, role);
+            }
+        }
+    }
+
     /// Takes a subscription off its channels and frees its number.
     fn remove(&mut self, number: u32, roles: &[Term], fingerprints: &Fingerprints) {
+        for role in roles {
+            self.drop_role(number, *role);
+        }
         let Some(entry) = self.entries.get_mut(number as usize).and_then(Option::take) else { return };
         self.free.push(number);
-        let traits = Traits { roles, filter: &entry.subscription.filter };
         for channel in &entry.subscription.channels {
             let Some(audience) = self.channels.get_mut(channel) else { continue };
-            audience.remove(number, traits, fingerprints);
+            audience.remove(number, &entry.subscription.filter, fingerprints);
             if audience.is_empty() {
                 self.channels.remove(channel);
             }
@@ -398,37 +448,57 @@ struct Search<'a> {
     event: &'a Event,
     round: u64,
     entries: &'a mut [Option<Entry>],
-    members: &'a mut [Option<Member>],
+    members: &'a [Option<Member>],
+    places: &'a mut [u32],
     found: &'a mut Vec<Receiver>,
 }
 
 impl Search<'_> {
-    /// Takes the candidates that the event has not met before and whose queries hold. `wanted` are the event's roles
-    /// where the candidates have not been chosen by role.
+    /// Takes candidates on a channel of the event. `wanted` are the event's roles where they have not been chosen by role.
     fn collect(&mut self, candidates: &[u32], wanted: Option<&[Term]>) {
         for number in candidates {
             let Some(Some(entry)) = self.entries.get_mut(*number as usize) else { continue };
             if entry.round == self.round {
                 continue;
             }
-            let Some(member) = member_mut(self.members, entry.connection) else { continue };
-            if wanted.is_some_and(|wanted| !member.roles.iter().any(|role| wanted.contains(role))) {
-                continue;
-            }
-            entry.round = self.round;
-            if !entry.subscription.filter.matches(&self.event.payload) {
-                continue;
-            }
-            let id = entry.subscription.id.clone();
-            match self.found.get_mut(member.result) {
-                Some(receiver) if member.round == self.round => receiver.subscriptions.push(id),
-                Some(_) | None => {
-                    member.round = self.round;
-                    member.result = self.found.len();
-                    let subscriptions = SmallVec::from_buf([id]);
-                    self.found.push(Receiver { connection: entry.connection, subscriptions });
+            if let Some(wanted) = wanted {
+                let member = self.members.get(entry.connection.slot() as usize).and_then(Option::as_ref);
+                if !member.is_some_and(|member| member.roles.iter().any(|role| wanted.contains(role))) {
+                    continue;
                 }
             }
+            meet(entry, self.round, self.event, self.places, self.found);
+        }
+    }
+
+    /// Takes candidates under a role of the event that are on one of its channels.
+    fn collect_by_channel(&mut self, candidates: &[u32]) {
+        for number in candidates {
+            let Some(Some(entry)) = self.entries.get_mut(*number as usize) else { continue };
+            if entry.round == self.round {
+                continue;
+            }
+            if entry.subscription.channels.iter().any(|name| self.event.channels.contains(name)) {
+                meet(entry, self.round, self.event, self.places, self.found);
+            }
+        }
+    }
+}
+
+/// Takes a subscription that an event has not met before, if its queries hold.
+#[inline]
+fn meet(entry: &mut Entry, round: u64, event: &Event, places: &mut [u32], found: &mut Vec<Receiver>) {
+    entry.round = round;
+    if !entry.subscription.filter.matches(&event.payload) {
+        return;
+    }
+    let id = entry.subscription.id.clone();
+    let Some(place) = places.get_mut(entry.connection.slot() as usize) else { return };
+    match found.get_mut(*place as usize) {
+        Some(receiver) if receiver.connection == entry.connection => receiver.subscriptions.push(id),
+        Some(_) | None => {
+            *place = found.len() as u32;
+            found.push(Receiver { connection: entry.connection, subscriptions: SmallVec::from_buf([id]) });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::id::SubscriptionId;
-use crate::notice::{Notice, Outgoing};
+use crate::notice::{Delivery, Notice, Outgoing};
 use crate::replay::Mark;
 
 /// How much may wait.
@@ -37,13 +37,48 @@ pub enum Slow {
 }
 
 /// An outbox that is empty gives its memory back beyond this many places.
-const KEEP_CAPACITY: usize = 8;
+const KEEP_CAPACITY: usize = 4;
 
 /// A bounded queue of messages to one client.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    waiting: VecDeque<(Mark, Outgoing)>,
+    waiting: VecDeque<(Mark, Waiting)>,
     bytes: usize,
+}
+
+/// A message that waits. Events are many and small; the rest is rare and a multiple in size, which the room for each event
+/// would have to match.
+#[derive(Debug)]
+enum Waiting {
+    Event(Delivery),
+    Other(Box<Outgoing>),
+}
+
+impl Waiting {
+    fn size(&self) -> usize {
+        match self {
+            Self::Event(delivery) => delivery.event.data.len(),
+            Self::Other(outgoing) => size_of(outgoing),
+        }
+    }
+}
+
+impl From<Outgoing> for Waiting {
+    fn from(outgoing: Outgoing) -> Self {
+        match outgoing {
+            Outgoing::Event(delivery) => Self::Event(delivery),
+            Outgoing::Notice(_) | Outgoing::Close(_) => Self::Other(Box::new(outgoing)),
+        }
+    }
+}
+
+impl From<Waiting> for Outgoing {
+    fn from(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Event(delivery) => Self::Event(delivery),
+            Waiting::Other(outgoing) => *outgoing,
+        }
+    }
 }
 
 /// The outbox has no room: the client is too slow.
@@ -60,7 +95,7 @@ impl Outbox {
             return Err(Full(outgoing));
         }
         self.bytes += size;
-        self.waiting.push_back((mark, outgoing));
+        self.waiting.push_back((mark, outgoing.into()));
         Ok(self.waiting.len() == 1)
     }
 
@@ -69,19 +104,19 @@ impl Outbox {
     pub(crate) fn conflate(&mut self, bounds: &Bounds) -> bool {
         let mut latest: BTreeMap<Arc<str>, Vec<SubscriptionId>> = BTreeMap::new();
         let mut kept = VecDeque::with_capacity(self.waiting.len());
-        for (mark, outgoing) in std::mem::take(&mut self.waiting).into_iter().rev() {
-            if let Outgoing::Event(delivery) = &outgoing
+        for (mark, waiting) in std::mem::take(&mut self.waiting).into_iter().rev() {
+            if let Waiting::Event(delivery) = &waiting
                 && let Some(subject) = delivery.event.subject()
             {
                 let shown = latest.entry(subject.into()).or_default();
                 // A query may have let the earlier event through and the later not: then both are wanted.
                 if delivery.subscriptions.iter().all(|subscription| shown.contains(subscription)) {
-                    self.bytes -= size_of(&outgoing);
+                    self.bytes -= waiting.size();
                     continue;
                 }
                 shown.extend(delivery.subscriptions.iter().cloned());
             }
-            kept.push_front((mark, outgoing));
+            kept.push_front((mark, waiting));
         }
         self.waiting = kept;
         self.waiting.len() <= bounds.count / 4 * 3 && self.bytes <= bounds.bytes / 4 * 3
@@ -94,12 +129,12 @@ impl Outbox {
 
     /// The message that has waited longest.
     pub(crate) fn pop(&mut self) -> Option<Outgoing> {
-        let (_, outgoing) = self.waiting.pop_front()?;
-        self.bytes -= size_of(&outgoing);
+        let (_, waiting) = self.waiting.pop_front()?;
+        self.bytes -= waiting.size();
         if self.waiting.is_empty() && self.waiting.capacity() > KEEP_CAPACITY {
             self.waiting = VecDeque::new();
         }
-        Some(outgoing)
+        Some(waiting.into())
     }
 
     /// The earliest moment of which something waits.
@@ -120,7 +155,7 @@ impl Outbox {
     /// Queues what ends the connection, which always has room.
     pub(crate) fn push_last(&mut self, outgoing: Outgoing) {
         self.bytes += size_of(&outgoing);
-        self.waiting.push_back((Mark::default(), outgoing));
+        self.waiting.push_back((Mark::default(), outgoing.into()));
     }
 
     /// Forgets everything that waits.

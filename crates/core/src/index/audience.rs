@@ -5,16 +5,11 @@ use std::collections::HashMap;
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 
+use super::CROWD;
 use super::postings::Postings;
 use super::term::Term;
 use super::values::Values;
 use crate::query::{Filter, Fingerprints, Payload};
-
-/// A channel with more subscriptions than this is split by role, so that an event for one role does not look at the
-/// others; below it, comparing roles one by one costs less than keeping the split. The same goes for queries.
-///
-/// Tests split early, so that small cases reach both ways.
-const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 
 /// Everyone on a channel.
 #[derive(Debug, Default)]
@@ -26,15 +21,17 @@ pub(super) struct Audience {
 /// What there is only of a crowd.
 #[derive(Debug, Default)]
 struct Split {
+    /// By those of their roles that a crowd subscribes under.
     by_role: HashMap<Term, Postings, FixedState>,
     /// Only if queries are asked at all.
     by_value: Option<Values>,
 }
 
 /// What a subscription is split by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Traits<'a> {
-    pub(super) roles: &'a [Term],
+    /// Roles that a crowd subscribes under.
+    pub(super) crowded: SmallVec<[Term; 6]>,
     pub(super) filter: &'a Filter,
 }
 
@@ -47,33 +44,32 @@ pub(super) struct Candidates<'a> {
 }
 
 impl Audience {
-    /// Adds a subscription. `traits_of` tells those of any subscription, for the moment of the split.
+    /// Adds a subscription. `traits_of` tells those of any subscription, for the moment of the split; after it, roles come
+    /// and go with [`Self::add_role`] and [`Self::remove_role`].
     pub(super) fn insert<'a>(
         &mut self,
         subscription: u32,
-        traits: Traits<'_>,
+        filter: &Filter,
         fingerprints: &Fingerprints,
         traits_of: impl Fn(u32) -> Option<Traits<'a>>,
     ) {
         self.all.insert(subscription);
         let everyone =
             || self.all.as_slice().iter().filter_map(|member| Some((*member, traits_of(*member)?)));
-        let mut asks = traits.filter.has_equality();
-        match &mut self.split {
-            Some(split) => add(&mut split.by_role, subscription, traits.roles),
-            None if self.all.len() > CROWD => {
-                let mut split = Split::default();
-                for (member, traits) in everyone() {
-                    add(&mut split.by_role, member, traits.roles);
-                    asks |= traits.filter.has_equality();
+        let mut asks = filter.has_equality();
+        if self.split.is_none() && self.all.len() > CROWD {
+            let mut split = Split::default();
+            for (member, traits) in everyone() {
+                for role in traits.crowded {
+                    split.by_role.entry(role).or_default().insert(member);
                 }
-                self.split = Some(Box::new(split));
+                asks |= traits.filter.has_equality();
             }
-            None => {}
+            self.split = Some(Box::new(split));
         }
         let Some(split) = &mut self.split else { return };
         match &mut split.by_value {
-            Some(by_value) => by_value.insert(subscription, traits.filter, fingerprints),
+            Some(by_value) => by_value.insert(subscription, filter, fingerprints),
             None if asks => {
                 let by_value = split.by_value.insert(Values::default());
                 for (member, traits) in everyone() {
@@ -84,32 +80,40 @@ impl Audience {
         }
     }
 
-    /// Removes a subscription that has these traits.
-    pub(super) fn remove(&mut self, subscription: u32, traits: Traits<'_>, fingerprints: &Fingerprints) {
+    /// Removes a subscription with this filter, whose roles have been removed.
+    pub(super) fn remove(&mut self, subscription: u32, filter: &Filter, fingerprints: &Fingerprints) {
         self.all.remove(subscription);
         if self.all.len() < CROWD / 2 {
             self.split = None;
         }
         let Some(split) = &mut self.split else { return };
-        split.remove_roles(subscription, traits.roles);
         if let Some(by_value) = &mut split.by_value {
-            by_value.remove(subscription, traits.filter, fingerprints);
+            by_value.remove(subscription, filter, fingerprints);
             if by_value.is_pointless() {
                 split.by_value = None;
             }
         }
     }
 
-    /// Follows a subscription from its old roles to its new ones.
-    pub(super) fn swap_roles(&mut self, subscription: u32, old: &[Term], new: &[Term]) {
+    /// From now on the subscription is found by this role.
+    pub(super) fn add_role(&mut self, subscription: u32, role: Term) {
         if let Some(split) = &mut self.split {
-            split.remove_roles(subscription, old);
-            add(&mut split.by_role, subscription, new);
+            split.by_role.entry(role).or_default().insert(subscription);
         }
     }
 
-    /// Those who may be meant by an event about this payload, for these roles or for everybody: by their role or by what
-    /// they ask for, whichever are fewer.
+    /// From now on it is not.
+    pub(super) fn remove_role(&mut self, subscription: u32, role: Term) {
+        let Some(split) = &mut self.split else { return };
+        let Some(postings) = split.by_role.get_mut(&role) else { return };
+        postings.remove(subscription);
+        if postings.is_empty() {
+            split.by_role.remove(&role);
+        }
+    }
+
+    /// Those who may be meant by an event about this payload, for these crowded roles or for everybody: by their role or
+    /// by what they ask for, whichever are fewer.
     pub(super) fn candidates(
         &self,
         roles: Option<&[Term]>,
@@ -150,23 +154,4 @@ const FEW: usize = if cfg!(test) { 1 } else { 4 };
 
 fn count(lists: &[&[u32]]) -> usize {
     lists.iter().map(|list| list.len()).sum()
-}
-
-impl Split {
-    fn remove_roles(&mut self, subscription: u32, roles: &[Term]) {
-        for role in roles {
-            if let Some(postings) = self.by_role.get_mut(role) {
-                postings.remove(subscription);
-                if postings.is_empty() {
-                    self.by_role.remove(role);
-                }
-            }
-        }
-    }
-}
-
-fn add(by_role: &mut HashMap<Term, Postings, FixedState>, subscription: u32, roles: &[Term]) {
-    for role in roles {
-        by_role.entry(*role).or_default().insert(subscription);
-    }
 }

@@ -1,10 +1,11 @@
-//! Roles as small numbers, each kept for as long as a connection holds it.
+//! Roles as small numbers, each kept for as long as a connection holds it, and the subscriptions of those who hold it.
 
 use std::collections::HashMap;
 
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
+use super::CROWD;
 use crate::role::Role;
 
 /// A number that stands for a role inside one project.
@@ -14,13 +15,23 @@ pub(super) type Term = u32;
 #[derive(Debug)]
 pub(super) struct Terms {
     numbers: HashMap<Role, Term, FixedState>,
-    holds: Vec<Option<(Role, u32)>>,
+    held: Vec<Option<Held>>,
     free: Vec<Term>,
+}
+
+/// A role that somebody holds.
+#[derive(Debug)]
+struct Held {
+    role: Role,
+    /// By how many connections.
+    holds: u32,
+    /// What they subscribe to; `None` once that was a crowd, for as long as anybody holds the role.
+    few: Option<SmallVec<[u32; 4]>>,
 }
 
 impl Terms {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { numbers: HashMap::with_hasher(hasher), holds: Vec::new(), free: Vec::new() }
+        Self { numbers: HashMap::with_hasher(hasher), held: Vec::new(), free: Vec::new() }
     }
 
     /// The number of a role that somebody holds.
@@ -30,7 +41,12 @@ impl Terms {
 
     /// The role behind a number.
     pub(super) fn role(&self, term: Term) -> Option<&Role> {
-        self.holds.get(term as usize)?.as_ref().map(|(role, _)| role)
+        Some(&self.held(term)?.role)
+    }
+
+    /// The subscriptions of those who hold a role; `None` if they are a crowd, which is found by channel and role.
+    pub(super) fn few(&self, term: Term) -> Option<&[u32]> {
+        self.held(term)?.few.as_deref()
     }
 
     /// The numbers of these roles, without duplicates; one hold is taken on each.
@@ -41,8 +57,8 @@ impl Terms {
             if terms.contains(&term) {
                 continue;
             }
-            if let Some(Some((_, holds))) = self.holds.get_mut(term as usize) {
-                *holds += 1;
+            if let Some(held) = self.held_mut(term) {
+                held.holds += 1;
             }
             terms.push(term);
         }
@@ -52,29 +68,59 @@ impl Terms {
     /// Gives one hold on each back.
     pub(super) fn release(&mut self, terms: &[Term]) {
         for term in terms {
-            let Some(place) = self.holds.get_mut(*term as usize) else { continue };
-            let Some((role, holds)) = place else { continue };
-            *holds -= 1;
-            if *holds == 0 {
-                self.numbers.remove(role);
+            let Some(place) = self.held.get_mut(*term as usize) else { continue };
+            let Some(held) = place else { continue };
+            held.holds -= 1;
+            if held.holds == 0 {
+                self.numbers.remove(&held.role);
                 *place = None;
                 self.free.push(*term);
             }
         }
     }
 
+    /// Adds a subscription of somebody who holds the role. Those that are to be found by channel and role from now on
+    /// are returned.
+    pub(super) fn join(&mut self, term: Term, subscription: u32) -> SmallVec<[u32; 4]> {
+        let Some(held) = self.held_mut(term) else { return SmallVec::new() };
+        match &mut held.few {
+            Some(few) => {
+                few.push(subscription);
+                if few.len() > CROWD { held.few.take().unwrap_or_default() } else { SmallVec::new() }
+            }
+            None => SmallVec::from_iter([subscription]),
+        }
+    }
+
+    /// Removes one.
+    pub(super) fn part(&mut self, term: Term, subscription: u32) {
+        if let Some(few) = self.held_mut(term).and_then(|held| held.few.as_mut())
+            && let Some(place) = few.iter().position(|other| *other == subscription)
+        {
+            few.swap_remove(place);
+        }
+    }
+
+    fn held(&self, term: Term) -> Option<&Held> {
+        self.held.get(term as usize)?.as_ref()
+    }
+
+    fn held_mut(&mut self, term: Term) -> Option<&mut Held> {
+        self.held.get_mut(term as usize)?.as_mut()
+    }
+
     fn add(&mut self, role: Role) -> Term {
-        let held = Some((role.clone(), 0));
+        let held = Some(Held { role: role.clone(), holds: 0, few: Some(SmallVec::new()) });
         let term = match self.free.pop() {
             Some(term) => {
-                if let Some(place) = self.holds.get_mut(term as usize) {
+                if let Some(place) = self.held.get_mut(term as usize) {
                     *place = held;
                 }
                 term
             }
             None => {
-                self.holds.push(held);
-                self.holds.len() as Term - 1
+                self.held.push(held);
+                self.held.len() as Term - 1
             }
         };
         self.numbers.insert(role, term);
@@ -98,6 +144,23 @@ mod tests {
         terms.release(&second);
         assert!(terms.find(&Role::users()).is_none());
         assert_eq!(terms.hold(&[Role::any()]).len(), 1, "numbers are used again");
-        assert!(terms.holds.len() <= 2);
+        assert!(terms.held.len() <= 2);
+    }
+
+    #[test]
+    fn a_crowd_is_handed_over_once_and_its_newcomers_after_it() {
+        let mut terms = Terms::new(FixedState::with_seed(1));
+        let held = terms.hold(&[Role::users()]);
+        let Some(term) = held.first().copied() else { return };
+        let crowd = CROWD as u32;
+        assert!((0..crowd).all(|number| terms.join(term, number).is_empty()));
+        terms.part(term, 0);
+        assert_eq!(terms.few(term).map(<[u32]>::len), Some(CROWD - 1));
+        assert!(terms.join(term, 0).is_empty());
+        assert_eq!(terms.join(term, crowd).len(), CROWD + 1);
+        assert_eq!((terms.join(term, crowd + 1).as_slice(), terms.few(term)), (&[crowd + 1][..], None));
+        terms.release(&held);
+        let held = terms.hold(&[Role::users()]);
+        assert!(held.iter().all(|term| terms.few(*term) == Some(&[])), "forgotten with its last holder");
     }
 }

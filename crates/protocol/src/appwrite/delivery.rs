@@ -98,7 +98,10 @@ fn put_key(out: &mut Vec<u8>, key: &str) {
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().any(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+    // Without a way out of the loop, so that the compiler looks at many bytes at a time.
+    let needs_escape =
+        text.bytes().fold(false, |needs, byte| needs | (byte < b' ') | (byte == b'"') | (byte == b'\\'));
+    if needs_escape {
         out.extend_from_slice(serde_json::Value::from(text).to_string().as_bytes());
     } else {
         out.push(b'"');

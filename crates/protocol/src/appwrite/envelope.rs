@@ -1,5 +1,7 @@
 //! The message in which an event travels on the bus: one JSON object, as Appwrite publishes it on Redis.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use realtime_core::channel::Channel;
 use realtime_core::event::{Event, Spellings};
@@ -176,25 +178,28 @@ pub fn decode(message: &Bytes) -> Result<Event, EnvelopeError> {
     if message.len() > MAX_MESSAGE_BYTES {
         return Err(EnvelopeError::TooLarge { bytes: message.len() });
     }
-    let wire: WireEnvelope<'_> = object(message, "the message")?;
-    let project: String = required(wire.project, "project", "a string")?;
-    let roles: Vec<String> = list(wire.roles, "roles")?;
+    // Looked at once: a parser of bytes would do so again for each part that it meets.
+    let text = std::str::from_utf8(message)
+        .map_err(|error| EnvelopeError::NotAnObject { part: "the message", reason: error.to_string() })?;
+    let wire: WireEnvelope<'_> = object(text, "the message")?;
+    let project: Text<'_> = required(wire.project, "project", "a string")?;
+    let roles: Vec<Text<'_>> = list(wire.roles, "roles")?;
     let permissions_changed =
         optional::<bool>(wire.permissions_changed, "permissionsChanged", "true or false")?
             .unwrap_or_default();
-    let user: Option<String> = optional(wire.user_id, "userId", "a string or null")?;
+    let user: Option<Text<'_>> = optional(wire.user_id, "userId", "a string or null")?;
     let user = user.map(UserId::new);
 
     let raw_data = wire.data.ok_or(EnvelopeError::Missing { field: "data" })?;
-    let data: WireData<'_> = object(raw_data.get().as_bytes(), "data")?;
-    let channels: Vec<String> = list(data.channels, "data.channels")?;
-    let events: Option<Vec<String>> = optional(data.events, "data.events", "a list of strings")?;
-    optional::<String>(data.timestamp, "data.timestamp", "a string")?;
+    let data: WireData<'_> = object(raw_data.get(), "data")?;
+    let channels: Vec<Text<'_>> = list(data.channels, "data.channels")?;
+    let events: Option<Vec<Text<'_>>> = optional(data.events, "data.events", "a list of strings")?;
+    optional::<Text<'_>>(data.timestamp, "data.timestamp", "a string")?;
     let raw_payload = data.payload.ok_or(EnvelopeError::Missing { field: "data.payload" })?;
     let payload = Object::share(message, raw_payload)
         .ok_or_else(|| wrong_type(raw_payload, "data.payload", "an object"))?;
-    let id = match data.id.and_then(|id| serde_json::from_str::<String>(id.get()).ok()) {
-        Some(id) if is_event_id(&id) => EventId::new(id),
+    let id = match data.id.and_then(|id| serde_json::from_str::<Text<'_>>(id.get()).ok()) {
+        Some(id) if is_event_id(id.as_ref()) => EventId::new(id),
         _ => hashed_id(message),
     };
 
@@ -210,13 +215,23 @@ pub fn decode(message: &Bytes) -> Result<Event, EnvelopeError> {
         project: ProjectId::new(project),
         channels: channels.iter().map(Channel::new).collect(),
         roles: roles.iter().map(Role::new).collect(),
-        name: events.first().map(|name| name.as_str().into()),
+        name: events.first().map(|name| name.as_ref().into()),
         user,
         data,
         payload: Payload::new(payload),
         roles_changed,
         spellings: Spellings::default(),
     })
+}
+
+/// A string, copied only if it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What stands in an envelope. Keys that Appwrite may add are passed over.
@@ -248,13 +263,13 @@ struct WireData<'a> {
     id: Option<&'a RawValue>,
 }
 
-fn object<'a, T: Deserialize<'a>>(text: &'a [u8], part: &'static str) -> Result<T, EnvelopeError> {
+fn object<'a, T: Deserialize<'a>>(text: &'a str, part: &'static str) -> Result<T, EnvelopeError> {
     let fault = |reason: String| EnvelopeError::NotAnObject { part, reason };
     // A derived struct would also take a list of its fields.
-    if text.trim_ascii_start().first() != Some(&b'{') {
+    if !text.trim_ascii_start().starts_with('{') {
         return Err(fault("it does not begin with a brace".to_owned()));
     }
-    serde_json::from_slice(text).map_err(|error| fault(error.to_string()))
+    serde_json::from_str(text).map_err(|error| fault(error.to_string()))
 }
 
 fn required<'a, T: Deserialize<'a>>(
@@ -275,8 +290,8 @@ fn optional<'a, T: Deserialize<'a>>(
         .transpose()
 }
 
-fn list(value: Option<&RawValue>, field: &'static str) -> Result<Vec<String>, EnvelopeError> {
-    let list: Vec<String> = required(value, field, "a list of strings")?;
+fn list<'a>(value: Option<&'a RawValue>, field: &'static str) -> Result<Vec<Text<'a>>, EnvelopeError> {
+    let list: Vec<Text<'a>> = required(value, field, "a list of strings")?;
     if list.is_empty() { Err(EnvelopeError::Empty { field }) } else { Ok(list) }
 }
 

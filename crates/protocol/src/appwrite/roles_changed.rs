@@ -16,10 +16,10 @@ const HARMLESS_ATTRIBUTES: [&str; 2] = ["prefs", "name"];
 pub(super) fn holder_of(
     permissions_changed: bool,
     user: Option<&UserId>,
-    events: &[String],
+    events: &[impl AsRef<str>],
     payload: &[u8],
 ) -> Option<Holder> {
-    let name = events.first().map(String::as_str).unwrap_or_default();
+    let name = events.first().map(AsRef::as_ref).unwrap_or_default();
     match user {
         Some(user) if permissions_changed => Some(Holder::User(user.clone())),
         Some(user) if concerns_access(user.as_str(), events) => Some(Holder::StoredUser(user.clone())),
@@ -28,13 +28,15 @@ pub(super) fn holder_of(
 }
 
 /// Whether an event about a user may have changed its roles, its sessions, or whether it may be here at all.
-fn concerns_access(user: &str, events: &[String]) -> bool {
-    let Some(about) = events.first().and_then(|name| after_user(user, name)) else { return false };
+fn concerns_access(user: &str, events: &[impl AsRef<str>]) -> bool {
+    let Some(about) = events.first().and_then(|name| after_user(user, name.as_ref())) else { return false };
     let first = about.split('.').next().unwrap_or_default();
     if first == "update" {
         // The attribute stands in a later name of the same event.
-        let mut attributes =
-            events.iter().filter_map(|name| after_user(user, name)?.strip_prefix("update.")).peekable();
+        let mut attributes = events
+            .iter()
+            .filter_map(|name| after_user(user, name.as_ref())?.strip_prefix("update."))
+            .peekable();
         return attributes.peek().is_none()
             || attributes.any(|attribute| !HARMLESS_ATTRIBUTES.contains(&attribute));
     }
