@@ -42,6 +42,11 @@ const FOUND: &[(u64, &str)] = &[
         "a server was killed before it had shared where a subscription stands, and the answer of the next one, which took \
          it for new, was lost: what came before that answer was expected of the one after it",
     ),
+    (
+        117_678_107_568_283,
+        "who was still getting what it had missed was told of a change of its own roles before the rest, and came back \
+         for what followed that",
+    ),
     (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.

@@ -57,10 +57,7 @@ impl Complete {
         };
         let Some(feed) = truth.feeds.get(&visit.shard) else { return Ok(()) };
         let Some(book) = self.books.get_mut(&(client, name.to_owned())) else { return Ok(()) };
-        let changes_own = truth.events.get(event).and_then(|event| event.changes);
-        // An event that changes roles comes out of turn to who may lose the right to see it.
-        let is_out_of_turn = changes_own.is_some_and(|(user, _)| Some(user) == truth.user_of(client));
-        if truth.setting.slow != outbox::Slow::Close || is_out_of_turn {
+        if truth.setting.slow != outbox::Slow::Close {
             return Ok(());
         }
         let Some(place) = feed.place(event) else { return Ok(()) };

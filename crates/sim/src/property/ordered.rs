@@ -33,10 +33,7 @@ impl Property for Ordered {
                 if !self.connected.contains(link) {
                     return Err(format!("client {client} got e{event} before `connected`"));
                 }
-                let changes = truth.events.get(*event).and_then(|event| event.changes);
-                // Who may lose the right to see it with it gets it at once, though it may be behind.
-                let is_out_of_turn = changes.is_some_and(|(user, _)| Some(user) == truth.user_of(client));
-                for name in subscriptions.iter().filter(|_| !is_out_of_turn) {
+                for name in subscriptions {
                     let last = self.last.entry((*link, name.clone())).or_default();
                     match truth.place_after(*link, *event, *last) {
                         Some(place) => *last = place,
