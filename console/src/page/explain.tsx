@@ -1,6 +1,6 @@
 // Why a connection gets an event, or why not; and which of many do.
 import { Alert, Button, Group, JsonInput, Paper, SegmentedControl, SimpleGrid, Stack, Table, Text, TextInput } from '@mantine/core';
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { api, type Explained, type ExplainedToMany, type Which } from '../api';
 import { said } from '../live';
 import { Names, Passes, Section, Trouble } from '../part';
@@ -18,8 +18,11 @@ export function Explain({ query }: { query: URLSearchParams }) {
   const [body, setBody] = useState(EXAMPLE);
   const [problem, setProblem] = useState<string>();
   const [answer, setAnswer] = useState<{ unpublished: string | null; one: Explained[]; many: Many[] }>();
+  // Answers may come in another order than they were asked for.
+  const asks = useRef(0);
 
   const explain = async () => {
+    const ask = ++asks.current;
     setProblem(undefined);
     setAnswer(undefined);
     try {
@@ -27,14 +30,14 @@ export function Explain({ query }: { query: URLSearchParams }) {
       const where = { project: project.trim(), ...which };
       if (connection.trim()) {
         const { unpublished, events } = await api.explain({ connection: connection.trim(), ...where });
-        setAnswer({ unpublished, one: events, many: [] });
+        if (ask === asks.current) setAnswer({ unpublished, one: events, many: [] });
       } else {
         const asked = { ...where, user: user.trim() || undefined };
         const { unpublished, events, next } = await api.explainToMany(asked);
-        setAnswer({ unpublished, one: [], many: events.map((explained) => ({ explained, next, asked })) });
+        if (ask === asks.current) setAnswer({ unpublished, one: [], many: events.map((explained) => ({ explained, next, asked })) });
       }
     } catch (error) {
-      setProblem(said(error));
+      if (ask === asks.current) setProblem(said(error));
     }
   };
   // Somebody who came by a link that says it all wants the answer.
@@ -99,7 +102,7 @@ export function Explain({ query }: { query: URLSearchParams }) {
       <Trouble text={problem} />
       {answer?.unpublished && <Alert color="orange">It would not be published: {answer.unpublished}</Alert>}
       {answer?.one.map((explained, number) => <Answer key={number} explained={explained} />)}
-      {answer?.many.map((many, number) => <Crowd key={number} first={many} number={number} />)}
+      {answer?.many.map((many, number) => <Crowd key={`${asks.current}-${number}`} first={many} number={number} />)}
     </Stack>
   );
 }
@@ -115,15 +118,19 @@ function Crowd({ first, number }: { first: Many; number: number }) {
   const [connections, setConnections] = useState(first.explained.connections);
   const [next, setNext] = useState(first.next);
   const [problem, setProblem] = useState<string>();
+  const [isAsking, setIsAsking] = useState(false);
   const { asked } = first;
   const more = async () => {
     setProblem(undefined);
+    setIsAsking(true);
     try {
       const answer = await api.explainToMany({ ...asked, from: next ?? undefined });
       setConnections((known) => [...known, ...(answer.events[number]?.connections ?? [])]);
       setNext(answer.next);
     } catch (error) {
       setProblem(said(error));
+    } finally {
+      setIsAsking(false);
     }
   };
   const delivered = connections.filter((one) => one.delivered).length;
@@ -172,7 +179,7 @@ function Crowd({ first, number }: { first: Many; number: number }) {
       <Trouble text={problem} />
       {next && (
         <Group mt="sm">
-          <Button variant="default" onClick={() => void more()}>
+          <Button variant="default" loading={isAsking} onClick={() => void more()}>
             More connections
           </Button>
         </Group>

@@ -28,14 +28,15 @@ pub(crate) struct Options {
     /// Only those parts whose names begin so
     #[arg(long)]
     only: Option<String>,
+    /// No part begins later than so many minutes after the first; those that are left out are said to be
+    #[arg(long, default_value_t = 18)]
+    minutes: u64,
 }
 
 /// The servers that are compared with a growing load.
 const GROWING: [Kind; 3] = [Kind::Realtime, Kind::Nchan, Kind::Nats];
 /// Stands on every page that is written here.
 const GENERATED: &str = "Written by `cargo xtask bench`; see [how and what](../benchmarks.md).\n";
-/// No part begins later: on a machine that is too busy the last ones are left out, and said to be.
-const LATEST: Duration = Duration::from_secs(18 * 60);
 /// The page about benchmarks, and what stands around the table of targets in it.
 const PAGE: &str = "benchmarks.md";
 const BEGIN: &str = "<!-- targets -->\n";
@@ -250,10 +251,10 @@ impl<'a> Suite<'a> {
     }
 
     fn is_in_time(&self) -> Result<(), BenchError> {
-        if self.began.elapsed() < LATEST {
+        if self.began.elapsed() < Duration::from_secs(self.options.minutes * 60) {
             return Ok(());
         }
-        Err(BenchError::new(format!("the parts before it took more than {} minutes", LATEST.as_secs() / 60)))
+        Err(BenchError::new(format!("the parts before it took more than {} minutes", self.options.minutes)))
     }
 
     fn put(&self, name: &str, text: &str) -> Result<(), BenchError> {

@@ -388,7 +388,8 @@ impl Session {
 
     /// Whether a connection is wanted, be there one or not.
     pub fn is_wanted(&self) -> bool {
-        !self.subscriptions.is_empty() || self.presence.is_some()
+        // Servers that are told channels in the URL know no presence, and refuse a connection without channels.
+        !self.subscriptions.is_empty() || (self.presence.is_some() && self.dialect != Dialect::Url)
     }
 
     /// How many subscriptions there are.

@@ -233,8 +233,16 @@ impl Model {
             }
             Seen::Resumed(link) => self.visit_mut(*link, |visit| visit.stalled_until = Some(now)),
             Seen::Trouble(until) => self.trouble_until = self.trouble_until.max(Some(*until)),
-            // The client knows then that nobody vouches for what was before.
-            Seen::Told(client, Told::Listens(name) | Told::Doubt(name) | Told::Ended(name)) => {
+            // The client knows then that nobody vouches for what was before; where it stands since may be as little known.
+            Seen::Told(client, Told::Listens(name) | Told::Doubt(name)) => {
+                let here = self.visits.iter().rev().find(|visit| visit.client == *client);
+                let here = here.map(|visit| visit.shard.0);
+                let known = (*client, name.clone());
+                if self.unshared.get(&known).copied() != here {
+                    self.unshared.remove(&known);
+                }
+            }
+            Seen::Told(client, Told::Ended(name)) => {
                 self.unshared.remove(&(*client, name.clone()));
             }
             Seen::Published(_)

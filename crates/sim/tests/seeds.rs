@@ -47,6 +47,14 @@ const FOUND: &[(u64, &str)] = &[
         "who was still getting what it had missed was told of a change of its own roles before the rest, and came back \
          for what followed that",
     ),
+    (
+        117_678_504_324_269,
+        "the same of a subscription that was known long before, was ended, and began anew while the memory was away",
+    ),
+    (
+        117_678_204_865_154,
+        "the Pong of an earlier Ping was taken for that of a later one, which was under way at the same time",
+    ),
     (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
 ];
 /// How long the other fixed seeds are run.

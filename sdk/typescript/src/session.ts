@@ -343,7 +343,8 @@ export class Session {
 
   /** Whether a connection is wanted, be there one or not. */
   get isWanted(): boolean {
-    return this.#subscriptions.size > 0 || this.#presence !== undefined;
+    // Servers that are told channels in the URL know no presence, and refuse a connection without channels.
+    return this.#subscriptions.size > 0 || (this.#presence !== undefined && !this.#inUrl);
   }
 
   /** How many subscriptions there are. */
@@ -437,8 +438,10 @@ export class Session {
 
   #connectWithWhatThereIs(): void {
     const { endpoint, project, patience, transports } = this.#settings;
-    // What was blocked may be so no more: the network is another one, or its owner has mended it.
-    if (this.#transport !== transports[0] && this.#now >= this.#blockedAt + BLOCKED_FOR) this.#prefer();
+    // What was blocked may be so no more: the network is another one, or its owner has mended it. A connection that is there
+    // is not given up for that.
+    const fellBack = this.#transport === 'sse' && transports[0] === 'websocket' && !this.#isConnected();
+    if (fellBack && this.#now >= this.#blockedAt + BLOCKED_FOR) this.#prefer();
     const transport = this.#transport;
     const credential = this.#pass.credential;
     let url = endpoint.realtime(project, transport) + TELL_GAPS;
@@ -698,7 +701,8 @@ export class Session {
     }
     // Appwrite's server of 2026 knows no project any more after it has authenticated a connection without
     // subscriptions. In production it hides that behind another text, and it never sends a Close frame.
-    const first = phase.is === 'live' && !phase.live.subscribed && phase.live.asked?.type === 'subscribe';
+    const asked = phase.is === 'live' && !phase.live.subscribed ? phase.live.asked?.type : undefined;
+    const first = asked === 'subscribe' || asked === 'presence';
     const authenticated = this.#pass.credential !== undefined && this.#shown === this.#pass.generation;
     if (onlyComplained && first && authenticated && !this.#subscribesFirst) {
       this.#subscribesFirst = true;
@@ -764,13 +768,18 @@ export class Session {
 
   /** Whether the credential is to be shown next. */
   #wantsToAuthenticate(live: Live): boolean {
-    const first = this.#subscriptions.size > 0 && live.told.size === 0;
-    const waits = this.#subscribesFirst && !this.#namesInUrl() && first;
-    return this.#shown !== this.#pass.generation && !(waits && this.#pass.credential !== undefined);
+    return this.#shown !== this.#pass.generation && !this.#mustSubscribeBefore(live);
+  }
+
+  /** Whether something has to be subscribed to before it is shown who is there. */
+  #mustSubscribeBefore(live: Live): boolean {
+    const first = this.#subscribesFirst && !this.#namesInUrl() && live.told.size === 0;
+    return first && this.#pass.credential !== undefined;
   }
 
   #hasSomethingToSay(live: Live): boolean {
-    return this.#wantsToAuthenticate(live) || live.announces || (!this.#namesInUrl() && live.hasChanges());
+    const announces = live.announces && !this.#mustSubscribeBefore(live);
+    return this.#wantsToAuthenticate(live) || announces || (!this.#namesInUrl() && live.hasChanges());
   }
 
   /**
@@ -803,7 +812,7 @@ export class Session {
       const items = ids.flatMap((id) => this.#subscriptions.get(id)?.item(id, live.resuming.has(id)) ?? []);
       if (items.length > 0) return ['subscribe', ids, message.subscribe(items)];
     }
-    if (!live.announces || this.#presence === undefined) return undefined;
+    if (!live.announces || this.#presence === undefined || this.#mustSubscribeBefore(live)) return undefined;
     live.announces = false;
     live.announced = true;
     return ['presence', [], this.#presence];

@@ -1,7 +1,7 @@
 //! P8: a node that stops sends everybody away in time, to come back elsewhere, where they are vouched for and get nothing
 //! again that they had said to have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Property;
@@ -33,8 +33,8 @@ pub(super) struct Drained {
 struct Held {
     /// Events, and when; with the subscriptions that they were for.
     got: Vec<(Number, Vec<String>, Instant)>,
-    /// What of it had come when it last answered a Ping.
-    answered: usize,
+    /// What of it had come when it answered each of the Pings whose Pongs are on their way.
+    answered: VecDeque<usize>,
     /// Subscriptions that the server has confirmed.
     confirmed: BTreeSet<String>,
     acknowledged: usize,
@@ -155,7 +155,7 @@ impl Drained {
             }
             Heard::Ping => {
                 if let Some(held) = self.links.get_mut(&link) {
-                    held.answered = held.got.len();
+                    held.answered.push_back(held.got.len());
                 }
             }
             Heard::Subscribed(items) => {
@@ -182,7 +182,7 @@ impl Property for Drained {
             Seen::Heard(link, heard) => self.heard(*link, heard, truth)?,
             Seen::Acknowledged(link) => {
                 if let Some(held) = self.links.get_mut(link) {
-                    held.acknowledged = held.answered;
+                    held.acknowledged = held.answered.pop_front().unwrap_or(held.acknowledged);
                     held.acknowledged_at = Some(truth.now);
                 }
             }

@@ -133,7 +133,7 @@ test('it listens, and comes back at once when the app comes to the front', async
   sdk.realtime.close();
 });
 
-test('server-sent events are not to be had there, which is told and not tried without end', async () => {
+test('server-sent events are not to be had there, which is told', async () => {
   const { Appwrite } = await load();
   const sdk = new Appwrite({ transports: ['sse'] })
     .setEndpoint(server.facts.endpoint)

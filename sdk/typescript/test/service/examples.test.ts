@@ -193,7 +193,7 @@ test('listen.html: shows events over a plain WebSocket, also after the server wa
   site.close();
 });
 
-test('listen.html: says why it is refused, and does not connect again', async () => {
+test('listen.html: says why it is refused', async () => {
   const trouble: string[] = [];
   const ask = new URLSearchParams({
     endpoint: server.facts.endpoint.replace('http', 'ws'),
