@@ -117,3 +117,28 @@ test('what no message can say is refused at once, and what is final ends it', ()
   expect(() => present(talk, online)).toThrow(/refuses/);
   expect(talk.session.isWanted).toBe(false);
 });
+
+test('a presence alone ends nothing where channels are wanted in the URL', () => {
+  for (const kind of ['urlOnly', 'ancient'] as const) {
+    const talk = alice(kind);
+    present(talk, online);
+    talk.seconds(600);
+    expect(talk.session.stopped, kind).toBeUndefined();
+    const id = talk.subscribe('documents');
+    talk.seconds(10);
+    talk.publish('documents');
+    expect(talk.numbers(id), kind).toEqual([1]);
+  }
+});
+
+test('a presence alone ends nothing where who is there may be said only after subscribing', () => {
+  const talk = alice();
+  talk.server.forgetsProject = true;
+  present(talk, online);
+  talk.seconds(60);
+  expect(talk.session.stopped).toBeUndefined();
+  const id = talk.subscribe('documents');
+  talk.seconds(10);
+  talk.publish('documents');
+  expect(talk.numbers(id)).toEqual([1]);
+});
