@@ -56,6 +56,21 @@ const FOUND: &[(u64, &str)] = &[
         "the Pong of an earlier Ping was taken for that of a later one, which was under way at the same time",
     ),
     (117_678_566_471_385, "a link that had long been cut was expected to hear that its node stops"),
+    (
+        117_678_569_791_867,
+        "a client that had been told once that nobody vouches for what it missed was still to be vouched for by the \
+         property after a second link had failed",
+    ),
+    (
+        117_679_180_293_034,
+        "a client that was spared events as too slow, and got them when it came back, was to get nothing of what came \
+         after them again by the property",
+    ),
+    (
+        117_679_395_537_437,
+        "a subscription that a client had given up before it was sent away, and made anew afterwards, was to be vouched \
+         for by the property",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

@@ -4,8 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use realtime_core::outbox;
+
 use super::Property;
 use crate::model::{Heard, LinkId, Model, NodeId, Number, Seen, Told};
+use crate::workload::Kind;
 
 /// Codes after which a client comes back (RFC 6455 §7.4.1: going away, service restart, try again later).
 const COME_BACK: [u16; 3] = [1001, 1012, 1013];
@@ -73,7 +76,11 @@ impl Drained {
 
     fn closed(&mut self, link: LinkId, code: u16, truth: &Model) -> Result<(), String> {
         let Some(visit) = truth.visits.get(link) else { return Ok(()) };
-        let Some((began, _)) = self.drains.get(&visit.shard.0).copied() else { return Ok(()) };
+        let Some((began, _)) = self.drains.get(&visit.shard.0).copied() else {
+            // What it stood at may have been said to be lost, in an answer that went down with the link.
+            self.away.remove(&visit.client);
+            return Ok(());
+        };
         if !COME_BACK.contains(&code) {
             let client = visit.client;
             return Err(format!("client {client} was closed with {code} by a node that stops"));
@@ -119,7 +126,7 @@ impl Drained {
         truth: &Model,
     ) -> Result<(), String> {
         let Some(client) = truth.visits.get(link).map(|visit| visit.client) else { return Ok(()) };
-        let Some(away) = self.away.get(&client) else { return Ok(()) };
+        let Some(away) = self.away.get_mut(&client) else { return Ok(()) };
         let is_settled = truth.now.saturating_duration_since(away.at) >= SETTLED;
         let in_time = truth.now.saturating_duration_since(away.at) < truth.setting.replay.window / 2;
         let in_time = in_time && Self::keeps_enough(truth);
@@ -131,8 +138,14 @@ impl Drained {
                     "client {client} was sent away by a node that stopped, and {name} is not vouched for"
                 ));
             }
+            if *recovered != Some(true) {
+                // It knows, and goes on from this answer: where it stood before it was sent away is not asked for again.
+                away.confirmed.remove(name);
+            }
         }
-        if is_calm && is_settled && !Self::has_twins(link, &away.had, truth) {
+        // Whoever was spared some comes back to where they were left out, and gets all since then.
+        let may_lack = truth.setting.slow == outbox::Slow::Drop && truth.kind_of(client) != Kind::Session;
+        if is_calm && is_settled && !may_lack && !Self::has_twins(link, &away.had, truth) {
             let is_owed = |(_, name): &(Number, String)| {
                 items.iter().any(|(item, _)| item == name) && Self::can_vouch(link, away, truth)
             };
@@ -187,7 +200,14 @@ impl Property for Drained {
                 }
             }
             Seen::Drains(node, until) => drop(self.drains.insert(*node, (truth.now, *until))),
-            Seen::Told(client, Told::Ended(_)) => drop(self.away.remove(client)),
+            Seen::Told(client, Told::Ended(name)) => {
+                self.away.remove(client);
+                let is_theirs =
+                    |link: &LinkId| truth.visits.get(*link).is_some_and(|visit| visit.client == *client);
+                for (_, held) in self.links.iter_mut().filter(|(link, _)| is_theirs(link)) {
+                    held.confirmed.remove(name);
+                }
+            }
             Seen::Left(link) => {
                 let Some(visit) = truth.visits.get(*link) else { return Ok(()) };
                 let Some((began, until)) = self.drains.get(&visit.shard.0) else { return Ok(()) };
