@@ -33,6 +33,10 @@ use crate::role::Role;
 /// Tests split early, so that small cases reach both ways.
 const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 
+/// Of a subscription to more channels than these, each of the event's channels is asked whether it is there, which does not
+/// cost more for more of them.
+const MANY_CHANNELS: usize = if cfg!(test) { 2 } else { 16 };
+
 /// A connection that an event is for, and the subscriptions that it matched there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receiver {
@@ -330,6 +334,8 @@ impl Index {
             entries: &mut home.entries,
             members: &self.members,
             places: &mut self.places,
+            channels: &home.channels,
+            audiences: None,
             found: &mut found,
         };
         let mut crowded: SmallVec<[Term; 8]> = SmallVec::new();
@@ -450,6 +456,9 @@ struct Search<'a> {
     entries: &'a mut [Option<Entry>],
     members: &'a [Option<Member>],
     places: &'a mut [u32],
+    channels: &'a HashMap<Channel, Audience, FixedState>,
+    /// Everyone on each of the event's channels, once that was asked for.
+    audiences: Option<Vec<&'a Audience>>,
     found: &'a mut Vec<Receiver>,
 }
 
@@ -478,7 +487,16 @@ impl Search<'_> {
             if entry.round == self.round {
                 continue;
             }
-            if entry.subscription.channels.iter().any(|name| self.event.channels.contains(name)) {
+            let names = &entry.subscription.channels;
+            let is_on_channel = if names.len() <= MANY_CHANNELS {
+                names.iter().any(|name| self.event.channels.contains(name))
+            } else {
+                let audiences = self.audiences.get_or_insert_with(|| {
+                    self.event.channels.iter().filter_map(|name| self.channels.get(name)).collect()
+                });
+                audiences.iter().any(|audience| audience.contains(*number))
+            };
+            if is_on_channel {
                 meet(entry, self.round, self.event, self.places, self.found);
             }
         }

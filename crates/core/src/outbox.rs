@@ -1,10 +1,13 @@
 //! What waits to be sent on one connection: the only queue between an event and a socket, hence the only bound.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
+use crate::channel::Channel;
 use crate::id::SubscriptionId;
-use crate::notice::{Delivery, Notice, Outgoing};
+use crate::notice::{Delivery, Notice, Outgoing, Subscribed};
 use crate::replay::Mark;
 
 /// How much may wait.
@@ -12,7 +15,7 @@ use crate::replay::Mark;
 pub struct Bounds {
     /// Messages.
     pub count: usize,
-    /// Bytes of event data, as if every connection held its own copy.
+    /// Bytes of event data and of whatever else grows with what a client asks for, as if every connection held its own copy.
     pub bytes: usize,
 }
 
@@ -57,8 +60,8 @@ enum Waiting {
 impl Waiting {
     fn size(&self) -> usize {
         match self {
-            Self::Event(delivery) => delivery.event.data.len(),
-            Self::Other(outgoing) => size_of(outgoing),
+            Self::Event(delivery) => size_of_delivery(delivery),
+            Self::Other(outgoing) => size_of_outgoing(outgoing),
         }
     }
 }
@@ -88,7 +91,7 @@ pub(crate) struct Full(pub(crate) Outgoing);
 impl Outbox {
     /// Queues a message of this moment. Whether it is the first, so that the connection has to be woken.
     pub(crate) fn push(&mut self, mark: Mark, outgoing: Outgoing, bounds: &Bounds) -> Result<bool, Full> {
-        let size = size_of(&outgoing);
+        let size = size_of_outgoing(&outgoing);
         let over = self.waiting.len() >= bounds.count || self.bytes.saturating_add(size) > bounds.bytes;
         // One message always fits: an event above the bound must not be undeliverable to a client that keeps up.
         if over && !self.waiting.is_empty() {
@@ -102,7 +105,7 @@ impl Outbox {
     /// Leaves out events that a later one of the same subject stands for. Whether a quarter of the room is free now: with
     /// less it would soon be tried again, at the cost of looking through all that waits.
     pub(crate) fn conflate(&mut self, bounds: &Bounds) -> bool {
-        let mut latest: BTreeMap<Arc<str>, Vec<SubscriptionId>> = BTreeMap::new();
+        let mut latest: BTreeMap<Arc<str>, BTreeSet<SubscriptionId>> = BTreeMap::new();
         let mut kept = VecDeque::with_capacity(self.waiting.len());
         for (mark, waiting) in std::mem::take(&mut self.waiting).into_iter().rev() {
             if let Waiting::Event(delivery) = &waiting
@@ -122,7 +125,7 @@ impl Outbox {
         self.waiting.len() <= bounds.count / 4 * 3 && self.bytes <= bounds.bytes / 4 * 3
     }
 
-    /// Bytes of event data that wait.
+    /// Bytes that wait, as [`Bounds`] counts them.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -154,7 +157,7 @@ impl Outbox {
 
     /// Queues what ends the connection, which always has room.
     pub(crate) fn push_last(&mut self, outgoing: Outgoing) {
-        self.bytes += size_of(&outgoing);
+        self.bytes += size_of_outgoing(&outgoing);
         self.waiting.push_back((Mark::default(), outgoing.into()));
     }
 
@@ -165,11 +168,39 @@ impl Outbox {
     }
 }
 
-fn size_of(outgoing: &Outgoing) -> usize {
+fn size_of_outgoing(outgoing: &Outgoing) -> usize {
     match outgoing {
-        Outgoing::Event(delivery) => delivery.event.data.len(),
-        Outgoing::Notice(Notice::Tailed(tailed)) => tailed.len(),
-        Outgoing::Notice(_) | Outgoing::Close(_) => 0,
+        Outgoing::Event(delivery) => size_of_delivery(delivery),
+        Outgoing::Notice(notice) => size_of_notice(notice),
+        Outgoing::Close(_) => 0,
+    }
+}
+
+/// An event's data, and the names of its subscriptions where there are more than have room in place.
+fn size_of_delivery(delivery: &Delivery) -> usize {
+    let names = delivery.subscriptions.len().saturating_sub(1);
+    delivery.event.data.len() + names * size_of::<SubscriptionId>()
+}
+
+fn size_of_notice(notice: &Notice) -> usize {
+    let named = |channels: &[Channel]| -> usize {
+        channels.iter().map(|channel| size_of::<Channel>() + channel.as_str().len()).sum()
+    };
+    match notice {
+        Notice::Connected { channels, slots, profile, .. } => {
+            named(channels) + size_of_val(slots.as_slice()) + profile.as_ref().map_or(0, Bytes::len)
+        }
+        Notice::Authenticated { profile } | Notice::Presented(profile) => profile.len(),
+        Notice::Subscribed(made) => made
+            .iter()
+            .map(|made| {
+                let queries: usize = made.queries.iter().map(|query| size_of::<String>() + query.len()).sum();
+                size_of::<Subscribed>() + named(&made.channels) + queries
+            })
+            .sum(),
+        Notice::Unsubscribed(ended) => size_of_val(ended.as_slice()),
+        Notice::Tailed(tailed) => tailed.len(),
+        Notice::Pong | Notice::Refused(_) | Notice::Gap | Notice::Heartbeat => 0,
     }
 }
 
@@ -202,6 +233,18 @@ mod tests {
         assert!(outbox.push(Mark::default(), pong(), &bounds).is_err());
         outbox.pop();
         assert!(outbox.push(Mark::default(), pong(), &bounds).is_ok());
+    }
+
+    #[test]
+    fn what_grows_with_what_a_client_asks_for_counts() {
+        let bounds = Bounds { count: 100, bytes: 1_000 };
+        let mut outbox = Outbox::default();
+        let ended = (0..100).map(|number| (SubscriptionId::new(format!("s{number}")), true)).collect();
+        let ended = Outgoing::Notice(Notice::Unsubscribed(ended));
+        assert!(outbox.push(Mark::default(), ended.clone(), &bounds).is_ok(), "one always fits");
+        assert!(outbox.bytes() > bounds.bytes && outbox.push(Mark::default(), ended, &bounds).is_err());
+        outbox.pop();
+        assert_eq!(outbox.bytes(), 0);
     }
 
     #[test]

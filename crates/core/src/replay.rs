@@ -147,6 +147,8 @@ pub(crate) struct Replay {
     gap_at: Option<Instant>,
     /// The moment of the last gap.
     gap: Mark,
+    /// The last event of the logs that were forgotten.
+    forgotten: Mark,
     swept_at: Option<Instant>,
 }
 
@@ -199,21 +201,24 @@ impl Log {
         size
     }
 
-    /// The place after which is kept everything that another engine may have heard after this one.
-    fn before_disorder(&self, mark: Mark, disorder: Duration) -> Result<Mark, Lost> {
+    /// The place after which is kept everything that another engine may have heard after this one, where nothing is missing
+    /// since a moment; `None` is the beginning of the log.
+    fn before_disorder(&self, mark: Mark, since: Instant, disorder: Duration) -> Result<Option<Mark>, Lost> {
         if disorder.is_zero() {
-            return Ok(mark);
+            return Ok(Some(mark));
         }
         let later = self.kept.partition_point(|kept| kept.mark <= mark);
         let at = later.checked_sub(1).and_then(|place| self.kept.get(place)).map(|kept| kept.at);
-        let Some(from) = at.or(self.dropped.as_ref().map(|dropped| dropped.at)) else { return Ok(mark) };
+        let Some(from) = at.or(self.dropped.as_ref().map(|dropped| dropped.at)) else {
+            return Ok(Some(mark));
+        };
         let is_before = |at: Instant| at + disorder < from;
         let first = self.kept.partition_point(|kept| is_before(kept.at));
         match (first.checked_sub(1).and_then(|place| self.kept.get(place)), &self.dropped) {
-            (Some(kept), _) => Ok(kept.mark.min(mark)),
-            (None, Some(dropped)) if is_before(dropped.at) => Ok(dropped.mark),
-            (None, Some(_)) => Err(Lost::Unknown),
-            (None, None) => Ok(Mark::default()),
+            (Some(kept), _) => Ok(Some(kept.mark.min(mark))),
+            (None, Some(dropped)) if is_before(dropped.at) => Ok(Some(dropped.mark)),
+            (None, None) if is_before(since) => Ok(None),
+            (None, _) => Err(Lost::Unknown),
         }
     }
 
@@ -249,6 +254,7 @@ impl Replay {
             hearing: Hearing::Deaf,
             gap_at: None,
             gap: Mark::default(),
+            forgotten: Mark::default(),
             swept_at: None,
         }
     }
@@ -351,7 +357,9 @@ impl Replay {
         if mark < self.gap {
             return now(Position::Lost);
         }
-        let Some(log) = self.logs.get(project) else { return now(Position::Beginning) };
+        let Some(log) = self.logs.get(project) else {
+            return now(if mark < self.forgotten { Position::Lost } else { Position::Beginning });
+        };
         let later = log.kept.partition_point(|kept| kept.mark <= mark);
         let before = later.checked_sub(1).and_then(|place| log.kept.get(place));
         // Nothing more had happened until the next event came, which is not now.
@@ -385,21 +393,32 @@ impl Replay {
     /// A mark after which is kept everything that has happened since a moment.
     fn find_moment(&self, project: &ProjectId, at: Instant) -> Option<Mark> {
         self.whole_since().ok().filter(|since| *since <= at)?;
-        match self.logs.get(project).and_then(|log| log.dropped.as_ref()) {
+        let log = self.logs.get(project);
+        match log.and_then(|log| log.dropped.as_ref()) {
             Some(dropped) if dropped.at >= at => None,
             Some(dropped) => Some(dropped.mark),
-            None => Some(Mark::default()),
+            None => Some(self.beginning_of(log)),
+        }
+    }
+
+    /// The last mark before everything in a log that has dropped nothing, at which a place can be told again.
+    fn beginning_of(&self, log: Option<&Log>) -> Mark {
+        let begins = self.gap.max(self.forgotten);
+        match log.and_then(|log| log.kept.front()) {
+            Some(first) => begins.min(first.mark.before()),
+            None => begins,
         }
     }
 
     /// The mark of an event that a client says it has seen, if everything after it is kept.
     pub(crate) fn find_event(&self, project: &ProjectId, event: &EventId) -> Result<Mark, Lost> {
-        self.whole_since()?;
+        let since = self.whole_since()?;
         let lost = if self.gap_at.is_some() { Lost::Gap } else { Lost::Unknown };
         let log = self.logs.get(project).ok_or(lost)?;
         let dropped = log.dropped.as_ref().filter(|dropped| dropped.is_known && dropped.id == *event);
         let found = log.marks.get(event).copied().or_else(|| dropped.map(|dropped| dropped.mark));
-        log.before_disorder(found.ok_or(lost)?, self.bounds.disorder)
+        let mark = log.before_disorder(found.ok_or(lost)?, since, self.bounds.disorder)?;
+        Ok(mark.unwrap_or_else(|| self.beginning_of(Some(log))))
     }
 
     /// Up to `limit` events after a mark, in order; `None` if some of them are not kept any more.
@@ -435,7 +454,13 @@ impl Replay {
         self.bytes -= freed;
         if self.logs.len() > MAX_LOGS {
             let is_recent = |dropped: &Dropped| dropped.at >= oldest;
-            self.logs.retain(|_, log| !log.kept.is_empty() || log.dropped.as_ref().is_some_and(is_recent));
+            self.logs.retain(|_, log| {
+                let keeps = !log.kept.is_empty() || log.dropped.as_ref().is_some_and(is_recent);
+                if let Some(dropped) = log.dropped.as_ref().filter(|_| !keeps) {
+                    self.forgotten = self.forgotten.max(dropped.mark);
+                }
+                keeps
+            });
             // What was in those that are forgotten is older than that.
             match &mut self.hearing {
                 Hearing::Deaf => {}

@@ -430,6 +430,22 @@ fn what_is_left_out_for_a_slow_client_is_told_as_a_gap_once_there_is_room() {
 }
 
 #[test]
+fn who_is_spared_events_is_not_closed_for_a_heartbeat_or_its_own_ping() {
+    for slow in [outbox::Slow::Drop, outbox::Slow::Conflate] {
+        let mut world = slow_world(slow);
+        let id = world.connect(&["documents"], Identity::guest());
+        assert_eq!(world.sent(id), ["connected"]);
+        for number in 0..4 {
+            world.publish(event(&format!("e{number}"), "documents", "any"));
+        }
+        world.engine.receive(id, Ok(Command::Ping), world.now);
+        world.now += Duration::from_secs(60);
+        world.engine.handle_timeout(world.now);
+        assert_eq!(world.sent(id), ["event e0", "event e1", "event e2", "event e3"], "{slow:?}");
+    }
+}
+
+#[test]
 fn what_was_before_a_node_is_for_who_comes_back_and_what_comes_late_is_for_everybody() {
     let mut world = World { engine: Engine::new(Settings::default(), 42), now: Instant::now() };
     let ago = |world: &World, seconds| world.now.checked_sub(Duration::from_secs(seconds)).unwrap();

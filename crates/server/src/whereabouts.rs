@@ -28,6 +28,8 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest such pause.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// For how long: what is newer is not to wait for what cannot be shared, such as in a cluster one of whose servers is gone.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// How many of them are sent at once.
 const AT_ONCE: usize = 500;
 
@@ -182,18 +184,24 @@ impl Whereabouts {
         let mut batch = Vec::with_capacity(AT_ONCE);
         let mut is_told = false;
         while notes.recv_many(&mut batch, AT_ONCE).await > 0 {
-            let mut pause = FIRST_PAUSE;
-            while shared.memory.remember(&batch, self.keeps).await.is_none() {
+            let (mut pause, began) = (FIRST_PAUSE, Instant::now());
+            let is_shared = loop {
+                if shared.memory.remember(&batch, self.keeps).await.is_some() {
+                    break true;
+                }
                 if !is_told {
                     warn!(
                         "places of subscriptions cannot be shared; clients that change servers are not vouched for"
                     );
                 }
                 is_told = true;
+                if began.elapsed() >= GIVE_UP_AFTER {
+                    break false;
+                }
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
-            }
-            is_told = false;
+            };
+            is_told = !is_shared;
             shared.unsaid.send_modify(|unsaid| *unsaid -= batch.len());
             batch.clear();
         }

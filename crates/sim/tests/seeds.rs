@@ -71,6 +71,10 @@ const FOUND: &[(u64, &str)] = &[
         "a subscription that a client had given up before it was sent away, and made anew afterwards, was to be vouched \
          for by the property",
     ),
+    (
+        117_679_492_278_960,
+        "a burst of 310 KB, larger than any before since each of its events came twice, took a fifth turn of the link",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

@@ -1,6 +1,6 @@
 //! Clients that come back: where their subscriptions stand is remembered, and what they missed is sent first.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use super::Engine;
@@ -203,7 +203,8 @@ impl Engine {
             self.flush_tails(id);
         }
         let mut made = Vec::with_capacity(wanted.len());
-        let mut places = Vec::new();
+        // One for each subscription, however often it is named.
+        let mut places = BTreeMap::new();
         for (subscription, recovery) in wanted {
             let was_named = self.index.subscriptions(id).any(|held| held.id == subscription.id && held.named);
             made.push(Subscribed {
@@ -215,14 +216,14 @@ impl Engine {
             self.count_recovery(recovery);
             if subscription.named {
                 let place = self.place_of(&owner.project, &subscription, Mark::default());
-                places.push((subscription.id.clone(), Some(place)));
+                places.insert(subscription.id.clone(), Some(place));
             } else if was_named {
-                places.push((subscription.id.clone(), None));
+                places.insert(subscription.id.clone(), None);
             }
             self.begin_to_tail(id, &subscription, claims);
             self.index.subscribe(id, subscription);
         }
-        self.send_to_memory(owner, places);
+        self.send_to_memory(owner, places.into_iter().collect());
         Ok((made, resumed))
     }
 

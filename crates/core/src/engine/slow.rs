@@ -18,6 +18,8 @@ impl Engine {
         let (bounds, slow) = (self.settings.outbox, self.settings.slow);
         let Some(connection) = self.connection_mut(id) else { return };
         match (slow, &outgoing) {
+            // What waits shows life enough.
+            (Slow::Conflate | Slow::Drop, Outgoing::Notice(Notice::Heartbeat | Notice::Pong)) => {}
             (Slow::Conflate, _) => {
                 let waited = connection.outbox.len();
                 let has_room = connection.outbox.conflate(&bounds);

@@ -201,6 +201,37 @@ fn a_project_whose_log_was_forgotten_is_not_taken_for_one_without_events() {
 }
 
 #[test]
+fn who_comes_back_to_where_nothing_had_happened_stands_there_again() {
+    let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
+    let (p, at) = ("p".into(), start + Duration::from_secs(1));
+    replay.restart(start);
+    for _ in 0..3 {
+        let found = replay.find(&p, &Parked { position: Position::Beginning, at }).unwrap();
+        assert_eq!(replay.place_at(&p, found).position, Position::Beginning);
+    }
+}
+
+#[test]
+fn a_place_in_a_log_that_was_forgotten_is_lost_and_one_found_since_can_be_told_again() {
+    let bounds = Bounds { total_bytes: 10_000_000, ..bounds() };
+    let (mut replay, start) = (Replay::new(bounds, 1), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    replay.restart(start);
+    let before = replay.last();
+    for number in 0..=MAX_LOGS {
+        replay.record(&event(&number.to_string(), "n", 1), at(5));
+    }
+    let quiet = replay.find(&"quiet".into(), &Parked { position: Position::Beginning, at: at(4) }).unwrap();
+    assert_eq!(replay.place_at(&"quiet".into(), quiet).position, Position::Beginning);
+    replay.record(&event("noise", "n", 1), at(60));
+    assert_eq!(replay.place_at(&"7".into(), before).position, Position::Lost);
+    let found = replay.find(&"7".into(), &Parked { position: Position::Beginning, at: at(59) }).unwrap();
+    assert_eq!(replay.place_at(&"7".into(), found).position, Position::Beginning);
+    replay.record(&event("7", "again", 1), at(61));
+    assert_eq!(ids(&replay, "7", found), ["again"]);
+}
+
+#[test]
 fn nothing_before_a_gap_is_vouched_for() {
     let (mut replay, start) = (Replay::new(bounds(), 1), Instant::now());
     let p: ProjectId = "p".into();
@@ -313,7 +344,17 @@ fn an_event_that_came_often_is_not_known_by_a_later_time_once_the_first_is_dropp
 fn what_another_engine_may_have_heard_after_the_place_comes_again() {
     let start = Instant::now();
     let bounds = Bounds { disorder: Duration::from_secs(2), ..bounds() };
-    let mut replay = log_since(bounds, start);
+    let mut young = log_since(bounds, start);
+    young.record(&event("p", "a", 1), start + bounds.disorder);
+    young.record(&event("p", "b", 1), start + bounds.disorder * 2);
+    assert_eq!(
+        young.find_event(&"p".into(), &"a".into()),
+        Err(Lost::Unknown),
+        "what came late was before it"
+    );
+    assert!(young.find_event(&"p".into(), &"b".into()).is_ok());
+    let start = start + Duration::from_secs(60);
+    let mut replay = log_since(bounds, start - Duration::from_secs(3));
     let p = "p".into();
     for (second, id) in ["a", "b", "c", "d"].iter().enumerate() {
         replay.record(&event("p", id, 1), start + Duration::from_millis(1_500) * second as u32);

@@ -147,8 +147,10 @@ impl Memory {
         for project in projects {
             self.forget_old(&project, now);
         }
-        while self.kept > MAX_KEPT || self.bytes > MAX_BYTES {
-            let by_bytes = self.bytes > MAX_BYTES;
+        // Some more than has to be, since all projects are looked at for it, which is not to be for every request.
+        let (enough_kept, enough_bytes) = (MAX_KEPT - MAX_KEPT / 8, MAX_BYTES - MAX_BYTES / 8);
+        let by_bytes = self.bytes > MAX_BYTES;
+        while if by_bytes { self.bytes > enough_bytes } else { self.kept > enough_kept } {
             let size = |share: &Share| if by_bytes { share.bytes } else { share.order.len() };
             let largest = self.shares.iter().max_by_key(|(_, share)| size(share));
             let Some(project) = largest.map(|(project, _)| project.clone()) else { return };

@@ -8,9 +8,9 @@ use crate::model::{Heard, LinkId, Model, Seen};
 
 /// An event that concerns a client in good order is there after the way it has to go and this much more.
 const TOLERANCE: Duration = Duration::from_millis(50);
-/// A link that holds so many bytes takes the largest burst in a few turns.
+/// A link that holds so many bytes takes the largest burst, of 100 events of 2 KB that each come twice, in a few turns.
 const WIDE: usize = 64 * 1024;
-const TURNS: u32 = 4;
+const TURNS: u32 = 8;
 /// Bytes of the smallest frame of an event.
 const SMALLEST: usize = 150;
 /// Roles are read again within this time while the directory is there.
