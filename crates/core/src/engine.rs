@@ -391,6 +391,11 @@ impl Engine {
         self.connection_mut(id)?.outbox.pop()
     }
 
+    /// Whether the connection is there still.
+    pub fn knows(&self, id: ConnectionId) -> bool {
+        self.connection(id).is_some()
+    }
+
     /// Whether the connection's last words are queued.
     pub fn is_closing(&self, id: ConnectionId) -> bool {
         self.connection(id).is_none_or(|connection| matches!(connection.state, State::Closing))

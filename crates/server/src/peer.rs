@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use realtime_core::command::Hello;
@@ -12,7 +13,6 @@ use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
 use realtime_core::replay::Receipt;
 use realtime_protocol::codec::{Codec, Message};
-use tokio::sync::Notify;
 use tracing::field::display;
 use tracing::{debug, info};
 
@@ -29,7 +29,7 @@ pub struct Peer {
 #[derive(Debug)]
 enum Link {
     /// The engine knows the connection.
-    Open { id: ConnectionId, woken: Rc<Notify>, _load: Load },
+    Open { id: ConnectionId, _load: Load },
     /// The opening request could not be read; what is left is to say so.
     Refused(VecDeque<Outgoing>),
 }
@@ -60,14 +60,12 @@ pub enum Next {
 pub struct Watch {
     shard: Shard,
     id: ConnectionId,
-    /// Lives as long as the peer.
-    woken: Weak<Notify>,
 }
 
 impl Watch {
     /// Whether the engine has ended the connection; `None` once the peer is gone.
     pub fn is_closing(&self) -> Option<bool> {
-        (self.woken.strong_count() > 0).then(|| self.shard.step(|engine| engine.is_closing(self.id)))
+        self.shard.step(|engine| engine.knows(self.id).then(|| engine.is_closing(self.id)))
     }
 }
 
@@ -82,15 +80,12 @@ impl Peer {
     ) -> Self {
         let link = match hello {
             Ok(hello) => {
-                let woken = Rc::new(Notify::new());
                 let (project, address) = (hello.project.clone(), hello.address);
                 let id = shard.step(|engine| engine.open(hello, Instant::now()));
-                let load = shard.register(id, Rc::clone(&woken), transport);
-                // The engine may have had something to say before there was anything to wake.
-                woken.notify_one();
+                let load = shard.register(id, transport);
                 let total = shard.stats().connections;
                 info!(shard = shard.number(), connection = %id, %project, %address, total, "connection opened");
-                Link::Open { id, woken, _load: load }
+                Link::Open { id, _load: load }
             }
             Err(refusal) => {
                 debug!(shard = shard.number(), reason = %refusal.message, "request refused");
@@ -135,50 +130,41 @@ impl Peer {
 
     /// What to send next, waiting for it. May be dropped at any time without losing anything.
     pub async fn next(&mut self) -> Next {
-        loop {
-            if let Some(next) = self.try_next() {
-                return next;
-            }
-            self.ready().await;
-        }
+        poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// Waits until there may be something to send. May be dropped at any time.
-    pub async fn ready(&self) {
-        match &self.link {
-            Link::Open { woken, .. } => woken.notified().await,
-            Link::Refused(words) if words.is_empty() => std::future::pending().await,
-            Link::Refused(_) => {}
-        }
+    /// The same for who polls by hand. Only the task that polled last is woken.
+    pub fn poll_next(&mut self, context: &Context<'_>) -> Poll<Next> {
+        self.wake_later(context);
+        self.try_next().map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Waits until the engine has ended the connection, for a client that takes nothing any more, and tells how.
-    pub async fn ended(&mut self) -> Next {
-        loop {
-            let is_closing = match &self.link {
-                Link::Open { id, .. } => self.shard.step(|engine| engine.is_closing(*id)),
-                Link::Refused(_) => true,
-            };
-            if is_closing {
-                while let Some(next) = self.try_next() {
-                    if matches!(next, Next::Close { .. }) {
-                        return next;
-                    }
-                }
+    pub fn poll_ended(&mut self, context: &Context<'_>) -> Poll<Next> {
+        self.wake_later(context);
+        let is_closing = match &self.link {
+            Link::Open { id, .. } => self.shard.step(|engine| engine.is_closing(*id)),
+            Link::Refused(_) => true,
+        };
+        while is_closing && let Some(next) = self.try_next() {
+            if matches!(next, Next::Close { .. }) {
+                return Poll::Ready(next);
             }
-            match &self.link {
-                Link::Open { woken, .. } => woken.notified().await,
-                Link::Refused(_) => std::future::pending().await,
-            }
+        }
+        Poll::Pending
+    }
+
+    /// Before looking, not after: the engine may want to be asked again for what it has not looked at yet.
+    fn wake_later(&self, context: &Context<'_>) {
+        if let Link::Open { id, .. } = self.link {
+            self.shard.wake_later(id, context.waker());
         }
     }
 
     /// For who has to know of the end without taking what is to be sent; `None` if the request was refused.
     pub fn watch(&self) -> Option<Watch> {
         match &self.link {
-            Link::Open { id, woken, .. } => {
-                Some(Watch { shard: self.shard.clone(), id: *id, woken: Rc::downgrade(woken) })
-            }
+            Link::Open { id, .. } => Some(Watch { shard: self.shard.clone(), id: *id }),
             Link::Refused(_) => None,
         }
     }

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use realtime_core::effect::Effect;
@@ -196,8 +197,8 @@ pub struct Shard(Rc<Inner>);
 struct Inner {
     number: usize,
     engine: RefCell<Engine>,
-    /// By the slot of the connection's id: how to wake the connection's task.
-    wakers: RefCell<Vec<Option<Rc<Notify>>>>,
+    /// By the slot of the connection's id: how to wake the connection's task, if it waits.
+    wakers: RefCell<Vec<Option<Waker>>>,
     /// By the same: which transport it came in by.
     transports: RefCell<Vec<&'static str>>,
     /// Look-ups of who somebody is, which nobody needs any more once the client has left.
@@ -286,27 +287,31 @@ impl Shard {
         result
     }
 
-    /// Keeps what wakes the connection's task, and by which transport it came in. The connection counts as load for as
-    /// long as the result lives.
-    pub(crate) fn register(&self, id: ConnectionId, waker: Rc<Notify>, transport: &'static str) -> Load {
+    /// Keeps by which transport the connection came in. It counts as load for as long as the result lives.
+    pub(crate) fn register(&self, id: ConnectionId, transport: &'static str) -> Load {
         let (mut wakers, mut transports) = (self.0.wakers.borrow_mut(), self.0.transports.borrow_mut());
         let slot = id.slot() as usize;
         if wakers.len() <= slot {
             wakers.resize(slot + 1, None);
             transports.resize(slot + 1, "");
         }
-        if let (Some(place), Some(name)) = (wakers.get_mut(slot), transports.get_mut(slot)) {
-            *place = Some(waker);
+        if let Some(name) = transports.get_mut(slot) {
             *name = transport;
         }
         Load::of(&self.0.load)
     }
 
+    /// Wakes this the next time that the connection may have something to send, and once.
+    pub(crate) fn wake_later(&self, id: ConnectionId, waker: &Waker) {
+        if let Some(place) = self.0.wakers.borrow_mut().get_mut(id.slot() as usize) {
+            // Costs nothing if it is the one that is there.
+            place.get_or_insert_with(|| waker.clone()).clone_from(waker);
+        }
+    }
+
     /// Forgets it; the connection has ended.
     pub(crate) fn unregister(&self, id: ConnectionId) {
-        if let Some(place) = self.0.wakers.borrow_mut().get_mut(id.slot() as usize) {
-            *place = None;
-        }
+        drop(self.take_waker(id));
         if let Some(opening) = self.0.openings.borrow_mut().remove(&id) {
             opening.abort();
         }
@@ -332,8 +337,8 @@ impl Shard {
     fn carry_out_one(&self, effect: Effect) {
         match effect {
             Effect::Wake(id) => {
-                if let Some(Some(waker)) = self.0.wakers.borrow().get(id.slot() as usize) {
-                    waker.notify_one();
+                if let Some(waker) = self.take_waker(id) {
+                    waker.wake();
                 }
             }
             Effect::Identify { connection, hello } => {
@@ -402,6 +407,10 @@ impl Shard {
                 self.look_up(look_up, move |engine, found| engine.refreshed(&project, &user, &found));
             }
         }
+    }
+
+    fn take_waker(&self, id: ConnectionId) -> Option<Waker> {
+        self.0.wakers.borrow_mut().get_mut(id.slot() as usize).and_then(Option::take)
     }
 
     fn holder(&self, connection: ConnectionId) -> Holder {

@@ -5,13 +5,15 @@ pub mod handshake;
 pub mod queue;
 pub mod socket;
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use realtime_core::receipts::Receipts;
 use realtime_protocol::appwrite::hello;
@@ -61,7 +63,7 @@ impl HttpTransport for WebSocket {
     }
 }
 
-/// Waits until the link is ours and has the conversation on it.
+/// Waits until the link is ours, and begins the conversation on it.
 async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
     let address = entrance.address;
     let upgraded = match upgrade.await {
@@ -72,93 +74,99 @@ async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
         }
     };
     let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
-    drop(request);
     let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), WebSocket.name());
     let limit = entrance.settings.max_message;
     // The plain stream spares each read and write a call through a table, and hyper's buffers.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => converse(Socket::new(parts.io.into_inner(), parts.read_buf, limit), peer).await,
-        Err(upgraded) => converse(boxed(upgraded, limit), peer).await,
+        Ok(parts) => Conversation::begin(Socket::new(parts.io.into_inner(), parts.read_buf, limit), peer),
+        Err(upgraded) => Conversation::begin(Socket::new(TokioIo::new(upgraded), Bytes::new(), limit), peer),
     }
 }
 
-fn boxed(upgraded: Upgraded, limit: usize) -> Socket<TokioIo<Upgraded>> {
-    Socket::new(TokioIo::new(upgraded), Bytes::new(), limit)
+/// Carries messages between a socket and a peer until one of them ends.
+struct Conversation<S> {
+    socket: Socket<S>,
+    peer: Peer,
+    receipts: Receipts,
+    /// So much waits to be written that no more is taken from the peer before all of it is.
+    is_full: bool,
 }
 
-/// Carries messages between the socket and the peer until one of them ends.
-async fn converse<S: AsyncRead + AsyncWrite + Unpin>(mut socket: Socket<S>, mut peer: Peer) {
-    let mut receipts = Receipts::default();
-    loop {
-        // Whatever waits goes out in as few writes as possible.
-        while socket.queued_bytes() < WRITE_AHEAD {
-            let Some(next) = peer.try_next() else { break };
-            match next {
-                Next::Message { message, event } => {
-                    socket.queue(message);
-                    if event.is_some() {
-                        receipts.event();
-                    }
-                    if receipts.is_due() {
-                        socket.queue_ping(receipts.ask(peer.receipt()));
-                    }
-                }
-                Next::Heartbeat => socket.queue_ping(receipts.beat(peer.receipt())),
-                Next::Close { code, reason } => {
-                    socket.queue_close(code, &reason);
-                    return end(socket, peer).await;
-                }
+impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conversation<S> {
+    /// In a task of its own, which keeps nothing of the handshake and is no larger than a quiet connection needs.
+    fn begin(socket: Socket<S>, peer: Peer) {
+        let mut conversation = Self { socket, peer, receipts: Receipts::default(), is_full: false };
+        tokio::task::spawn_local(async move {
+            poll_fn(|context| conversation.poll(context)).await;
+            // The connection is over for everybody else; the client sees the last words.
+            drop(conversation.peer);
+            Box::pin(conversation.socket.finish(GRACE)).await;
+        });
+    }
+
+    /// Ready when nothing but the last words is left.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.poll_peer(context).is_ready() {
+                return Poll::Ready(());
             }
-        }
-        let has_room = socket.queued_bytes() < WRITE_AHEAD;
-        tokio::select! {
-            turn = socket.turn() => match turn {
+            match ready!(self.socket.poll_turn(context)) {
                 Ok(Turn::Text(message) | Turn::Binary(message)) => {
-                    receipts.heard();
-                    peer.receive(&message);
+                    self.receipts.heard();
+                    self.peer.receive(&message);
                 }
-                Ok(Turn::Pong(payload)) => if let Some(receipt) = receipts.answered(&payload) {
-                    peer.acknowledge(receipt);
-                },
-                Ok(Turn::Drained) => if receipts.is_mute() {
-                    peer.acknowledge(peer.receipt());
-                },
+                Ok(Turn::Pong(payload)) => {
+                    if let Some(receipt) = self.receipts.answered(&payload) {
+                        self.peer.acknowledge(receipt);
+                    }
+                }
+                Ok(Turn::Drained) => {
+                    if self.receipts.is_mute() {
+                        self.peer.acknowledge(self.peer.receipt());
+                    }
+                    if !self.is_full {
+                        // Both sides have been asked, and neither had more to say.
+                        return Poll::Pending;
+                    }
+                }
                 Ok(Turn::Heard) => {}
                 Err(ended) => {
                     debug!(%ended, "a WebSocket ended");
-                    part(&ended, &mut peer);
-                    return end(socket, peer).await;
+                    if matches!(ended, Ended::Closed { code: NORMAL | GOING_AWAY | NO_STATUS, .. }) {
+                        self.peer.said_goodbye();
+                    }
+                    return Poll::Ready(());
                 }
-            },
-            last = wait(&mut peer, has_room) => if let Some(last) = last {
-                if let Next::Close { code, reason } = last {
-                    socket.queue_close(code, &reason);
-                }
-                return end(socket, peer).await;
-            },
+            }
         }
     }
-}
 
-/// Tells whether the client took leave.
-fn part(ended: &Ended, peer: &mut Peer) {
-    if matches!(ended, Ended::Closed { code: NORMAL | GOING_AWAY | NO_STATUS, .. }) {
-        peer.said_goodbye();
+    /// Queues whatever waits, so that it goes out in as few writes as possible. Ready after the last word.
+    fn poll_peer(&mut self, context: &Context<'_>) -> Poll<()> {
+        self.is_full &= self.socket.queued_bytes() > 0;
+        while !self.is_full {
+            match ready!(self.peer.poll_next(context)) {
+                Next::Message { message, event } => {
+                    self.socket.queue(message);
+                    if event.is_some() {
+                        self.receipts.event();
+                    }
+                    if self.receipts.is_due() {
+                        self.socket.queue_ping(self.receipts.ask(self.peer.receipt()));
+                    }
+                }
+                Next::Heartbeat => self.socket.queue_ping(self.receipts.beat(self.peer.receipt())),
+                Next::Close { code, reason } => {
+                    self.socket.queue_close(code, &reason);
+                    return Poll::Ready(());
+                }
+            }
+            self.is_full = self.socket.queued_bytes() >= WRITE_AHEAD;
+        }
+        // Of a client that takes nothing, all that counts is whether the peer has ended it.
+        if let Next::Close { code, reason } = ready!(self.peer.poll_ended(context)) {
+            self.socket.queue_close(code, &reason);
+        }
+        Poll::Ready(())
     }
-}
-
-/// Waits until the peer may have something to say; for a client that takes nothing, until the peer has ended it.
-async fn wait(peer: &mut Peer, has_room: bool) -> Option<Next> {
-    if has_room {
-        peer.ready().await;
-        None
-    } else {
-        Some(peer.ended().await)
-    }
-}
-
-/// Lets the client see the last words. The connection is over for everybody else by then.
-async fn end<S: AsyncRead + AsyncWrite + Unpin>(socket: Socket<S>, peer: Peer) {
-    drop(peer);
-    socket.finish(GRACE).await;
 }

@@ -155,6 +155,24 @@ fn a_stream_of_server_sent_events_goes_on_after_the_last_event_that_was_seen() {
     assert_eq!(connected["data"]["reason"], "unknown", "{connected}");
 }
 
+#[test]
+fn what_was_missed_comes_after_any_number_of_events_for_others_without_a_further_event() {
+    // Nor a heartbeat.
+    let world = World::new(&["--heartbeat", "1h", "--resume-window", "4h"]);
+    let mut first = world.connect("sse", "", &[]);
+    world.must_publish(&numbered(0..1, "any"));
+    let id = text(&first.expect("event")["data"]["id"]);
+    drop(first);
+    // Far more than is looked at in one go.
+    for thousand in 1..4 {
+        world.must_publish(&numbered(thousand * 1_000..(thousand + 1) * 1_000, "user:bob"));
+    }
+    world.must_publish(&numbered(4_000..4_001, "any"));
+    let mut second = world.open("sse", "", &[("last-event-id", &id)]);
+    assert_eq!(second.expect("connected")["data"]["recovered"], true);
+    assert_eq!(second.expect("event")["data"]["payload"]["number"], 4_000);
+}
+
 /// Two servers on one Redis, with a guest's channel to listen to.
 struct Pair {
     redis: Redis,

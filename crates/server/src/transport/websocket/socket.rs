@@ -209,7 +209,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         poll_fn(|context| self.poll_discard(context)).await
     }
 
-    fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Result<Turn, Ended>> {
+    /// [`Socket::turn`] for who polls by hand. Who is told [`Turn::Drained`] is woken when the client says something,
+    /// without polling again.
+    pub fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<Result<Turn, Ended>> {
         if !self.queue.is_empty() || self.unflushed {
             self.drained = self.poll_flush(context)?.is_ready();
         }
