@@ -176,8 +176,8 @@ fn size_of_outgoing(outgoing: &Outgoing) -> usize {
     }
 }
 
-/// An event's data, and the names of its subscriptions where there are more than have room in place.
-fn size_of_delivery(delivery: &Delivery) -> usize {
+/// What an event counts for: its data, and the names of its subscriptions where there are more than have room in place.
+pub(crate) fn size_of_delivery(delivery: &Delivery) -> usize {
     let names = delivery.subscriptions.len().saturating_sub(1);
     delivery.event.data.len() + names * size_of::<SubscriptionId>()
 }

@@ -72,6 +72,11 @@ const FOUND: &[(u64, &str)] = &[
          for by the property",
     ),
     (
+        117_678_966_424_050,
+        "what came in one go when catching up was counted otherwise than where it waits, so that a client was closed as \
+         too slow each time that it came back",
+    ),
+    (
         117_679_492_278_960,
         "a burst of 310 KB, larger than any before since each of its events came twice, took a fifth turn of the link",
     ),

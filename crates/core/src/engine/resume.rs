@@ -11,6 +11,7 @@ use crate::effect::{Effect, Owner};
 use crate::id::{ConnectionId, EventId, ProjectId, SubscriptionId};
 use crate::index::Subscription;
 use crate::notice::{Delivery, Notice, Outgoing, Recovery, Subscribed};
+use crate::outbox;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::replay::{Mark, Parked, Place, Position, Receipt};
 use crate::tail::Claims;
@@ -314,13 +315,14 @@ impl Engine {
             let mut subscriptions = self.index.matching(id, &event, mark);
             subscriptions.retain(|matched| !catching_up.got(matched, mark));
             if !subscriptions.is_empty() {
-                bytes += event.data.len();
+                let delivery = Delivery { event, subscriptions };
+                bytes += outbox::size_of_delivery(&delivery);
                 let fits = missed.len() < bounds.count && bytes <= bounds.bytes.min(CAUGHT_UP_BYTES);
                 if !fits && !missed.is_empty() {
                     is_all = false;
                     break;
                 }
-                missed.push((mark, Delivery { event, subscriptions }));
+                missed.push((mark, delivery));
             }
             cursor = mark;
         }
