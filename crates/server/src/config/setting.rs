@@ -680,6 +680,13 @@ pub static SETTINGS: &[Setting] = &[
         "How long what is known of a project is believed. 0s is not at all.",
     ),
     setting(
+        "cache.identities",
+        &["REALTIME_CACHE_IDENTITIES"],
+        "5s",
+        Kind::Duration,
+        "How long it is believed that a session or JWT is a user's and which roles the user has, for those who connect again; an event that may change it ends it at once. 0s is not at all.",
+    ),
+    setting(
         "statistics",
         &["REALTIME_STATISTICS", "_APP_EDITION"],
         "true",

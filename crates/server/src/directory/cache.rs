@@ -1,4 +1,6 @@
-//! A directory around a directory, which remembers projects: every connection needs one, and they seldom change.
+//! A directory around a directory, which remembers projects and users for a while.
+
+mod identities;
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -11,17 +13,29 @@ use realtime_core::project::Project;
 use realtime_core::secret::Secret;
 use tokio::sync::OnceCell;
 
+use self::identities::Identities;
 use super::clock::Clock;
-use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup};
+use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup, Signal};
 
-/// Remembers projects for a while, unknown ones too, and looks each up once however many ask at the same time. What
-/// concerns users is asked every time: nobody keeps rights by a cache.
+/// Remembers projects, unknown ones too, and users by what they showed, and looks each up once however many ask at the
+/// same time. Every connection needs a project, and they seldom change. Users are believed no longer than until the bus
+/// tells of a change ([`Directory::signal`]); rights are read past this when they may have changed.
 #[derive(Debug)]
 pub struct Cache {
     inner: Arc<dyn Directory>,
     keeps: SignedDuration,
     clock: Arc<dyn Clock>,
     projects: Mutex<HashMap<ProjectId, Entry>>,
+    identities: Option<Identities>,
+}
+
+/// How long something is remembered; zero is not at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeps {
+    /// Projects.
+    pub projects: SignedDuration,
+    /// Users.
+    pub identities: SignedDuration,
 }
 
 /// A look-up that is done or under way.
@@ -37,14 +51,43 @@ type Answer = Result<Option<Arc<Project>>, DirectoryError>;
 const MAX_PROJECTS: usize = 10_000;
 
 impl Cache {
-    /// Remembers what `inner` says of projects for as long as `keeps`.
-    pub fn new(inner: Arc<dyn Directory>, keeps: SignedDuration, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, keeps, clock, projects: Mutex::default() }
+    /// Remembers what `inner` says for as long as `keeps`.
+    pub fn new(inner: Arc<dyn Directory>, keeps: Keeps, clock: Arc<dyn Clock>) -> Self {
+        let identities =
+            (!keeps.identities.is_zero()).then(|| Identities::new(keeps.identities, Arc::clone(&clock)));
+        Self { inner, keeps: keeps.projects, clock, projects: Mutex::default(), identities }
     }
 
     /// Forgets a project that has changed. Who asks from now on gets what is true from now on.
     pub fn forget_project(&self, id: &ProjectId) {
         self.lock().remove(id);
+    }
+
+    async fn find_identity(
+        &self,
+        project: &Project,
+        credentials: &Credentials,
+    ) -> Result<Identity, DirectoryError> {
+        let ask = || self.inner.identify(project, credentials);
+        let Some(identities) = &self.identities else { return ask().await };
+        match identities.fingerprint(project, credentials) {
+            Some(shown) => identities.find(&project.id, shown, ask).await,
+            None => ask().await,
+        }
+    }
+
+    async fn find_credential(
+        &self,
+        project: &Project,
+        credential: &Credential,
+    ) -> Result<Option<Identity>, DirectoryError> {
+        let ask = || self.inner.authenticate(project, credential);
+        let Some(identities) = &self.identities else { return ask().await };
+        let Some(shown) = identities.fingerprint_of_one(project, credential) else { return ask().await };
+        // Who proves nothing is a guest.
+        let ask = || -> Lookup<'_, Identity> { Box::pin(async { Ok(ask().await?.unwrap_or_default()) }) };
+        let identity = identities.find(&project.id, shown, ask).await?;
+        Ok(identity.account.is_some().then_some(identity))
     }
 
     async fn find_project(&self, id: &ProjectId) -> Answer {
@@ -59,6 +102,9 @@ impl Cache {
 
     /// The look-up to take part in; `None` if no more can be remembered.
     fn entry(&self, id: &ProjectId) -> Option<Entry> {
+        if self.keeps.is_zero() {
+            return None;
+        }
         let now = self.clock.now();
         let mut projects = self.lock();
         if let Some(entry) = projects.get(id).filter(|entry| self.is_fresh(entry, now)) {
@@ -107,7 +153,7 @@ impl Directory for Cache {
     }
 
     fn identify<'a>(&'a self, project: &'a Project, credentials: &'a Credentials) -> Lookup<'a, Identity> {
-        self.inner.identify(project, credentials)
+        Box::pin(self.find_identity(project, credentials))
     }
 
     fn authenticate<'a>(
@@ -115,7 +161,7 @@ impl Directory for Cache {
         project: &'a Project,
         credential: &'a Credential,
     ) -> Lookup<'a, Option<Identity>> {
-        self.inner.authenticate(project, credential)
+        Box::pin(self.find_credential(project, credential))
     }
 
     fn refresh<'a>(&'a self, project: &'a Project, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
@@ -153,6 +199,13 @@ impl Directory for Cache {
 
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {
         self.inner.owns_host(project, host)
+    }
+
+    fn signal(&self, signal: Signal<'_>) {
+        if let Some(identities) = &self.identities {
+            identities.signal(signal);
+        }
+        self.inner.signal(signal);
     }
 }
 
@@ -263,7 +316,8 @@ mod tests {
             may_answer: Semaphore::new(may_answer),
         });
         let clock = Arc::new(Hand::default());
-        let cache = Cache::new(inner.clone(), SignedDuration::from_secs(10), clock.clone());
+        let keeps = Keeps { projects: SignedDuration::from_secs(10), identities: SignedDuration::ZERO };
+        let cache = Cache::new(inner.clone(), keeps, clock.clone());
         (cache, inner, clock)
     }
 
