@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use realtime_core::event::Event;
+use realtime_core::event::{Event, Holder};
 use realtime_core::id::{EventId, ProjectId};
 pub(crate) use realtime_core::whereabouts::SKEW;
 use tokio::sync::oneshot;
@@ -201,9 +201,11 @@ impl NodeInbox {
         }
     }
 
-    /// What is remembered of a user ends before any shard knows that the user has changed.
+    /// What is remembered of a user ends before any shard knows that the user has changed, be it in name only.
     fn tell_directory(&self, event: &Event) {
-        if let Some(holder) = &event.roles_changed {
+        let is_of_user = event.name.as_deref().is_some_and(|name| name.starts_with("users."));
+        let named = event.user.clone().filter(|_| is_of_user).map(Holder::StoredUser);
+        if let Some(holder) = event.roles_changed.as_ref().or(named.as_ref()) {
             self.directory.signal(Signal::Changed(&event.project, holder));
         }
     }

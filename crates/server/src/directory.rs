@@ -109,7 +109,7 @@ pub trait Directory: Send + Sync + Debug {
 pub enum Signal<'a> {
     /// Whether changes are told of from now on. Some may have been missed before.
     Hears(bool),
-    /// A user of this project has other roles or sessions than before, or is gone; or a team is.
+    /// A user of this project has other roles, sessions or attributes than before, or is gone; or a team is gone.
     Changed(&'a ProjectId, &'a Holder),
 }
 

@@ -109,12 +109,9 @@ pub(crate) fn appwrite_settings(
     })
 }
 
-/// The directory behind a cache, unless that is switched off.
+/// The directory behind a cache.
 pub(crate) fn cached(directory: Arc<dyn Directory>, config: &Config) -> Arc<dyn Directory> {
     let cache = &config.cache;
-    if cache.projects.is_zero() && cache.identities.is_zero() {
-        return directory;
-    }
     let signed = |keeps| SignedDuration::try_from(keeps).unwrap_or(SignedDuration::MAX);
     let keeps = Keeps { projects: signed(cache.projects), identities: signed(cache.identities) };
     Arc::new(Cache::new(directory, keeps, Arc::new(SystemClock)))

@@ -677,7 +677,7 @@ pub static SETTINGS: &[Setting] = &[
         &["REALTIME_CACHE_PROJECTS"],
         "2s",
         Kind::Duration,
-        "How long what is known of a project is believed. 0s is not at all.",
+        "How long what is known of a project and its custom domains is believed. 0s is not at all.",
     ),
     setting(
         "cache.identities",
