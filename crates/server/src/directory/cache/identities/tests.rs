@@ -1,3 +1,5 @@
+//! Until when somebody who was here is believed to be who they were.
+
 use std::cell::Cell;
 use std::sync::atomic::{AtomicI64, Ordering};
 
