@@ -46,7 +46,7 @@ pub struct Event {
 }
 
 /// Whose roles an event changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Holder {
     /// A user, who is read again before its connections see anything that follows: the event says that its roles changed.
     User(UserId),

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use realtime_core::event::Event;
+use realtime_core::event::{Event, Holder};
 use realtime_core::id::{EventId, ProjectId};
 pub(crate) use realtime_core::whereabouts::SKEW;
 use tokio::sync::oneshot;
 
+use crate::directory::{Directory, Signal};
 use crate::lookout::Lookout;
 use crate::presence::Presences;
 use crate::shard::{HeardTotal, Job, News, ShardInbox};
@@ -35,8 +36,9 @@ pub type BusFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, BusError>> + S
 /// A source that keeps nothing says [`NodeInbox::begin`] when it hears for the first time, [`NodeInbox::deaf`] when it has
 /// lost its link, and [`NodeInbox::gap`] when it hears again. One that keeps what happened says [`NodeInbox::begin_from`],
 /// then gives what it has kept since by [`NodeInbox::past`], says [`NodeInbox::loaded`], and then gives what happens by
-/// [`NodeInbox::event`]; when it hears again it gives what it has kept meanwhile by [`NodeInbox::past`], and there is no gap
-/// unless something is not there any more. It is never deaf, for what it misses it gives late.
+/// [`NodeInbox::event`]. It is never deaf, for what it misses it gives late: it says [`NodeInbox::behind`] when it has lost
+/// its link, and when it hears again it gives what it has kept meanwhile by [`NodeInbox::past`], says [`NodeInbox::loaded`],
+/// and there is no gap unless something is not there any more.
 pub trait Bus: Send + Sync + Debug {
     /// What the bus is called in logs and metrics.
     fn name(&self) -> &'static str;
@@ -81,6 +83,7 @@ pub enum BusError {
 #[derive(Debug, Clone)]
 pub struct NodeInbox {
     shards: Arc<[ShardInbox]>,
+    directory: Arc<dyn Directory>,
     presences: Arc<Presences>,
     lookout: Lookout,
     heard_total: HeardTotal,
@@ -97,11 +100,12 @@ pub(crate) fn drawn_event_id() -> EventId {
 impl NodeInbox {
     pub(crate) fn new(
         shards: Arc<[ShardInbox]>,
+        directory: Arc<dyn Directory>,
         presences: Arc<Presences>,
         lookout: Lookout,
         heard_total: HeardTotal,
     ) -> Self {
-        Self { shards, presences, lookout, heard_total, started: SystemTime::now() }
+        Self { shards, directory, presences, lookout, heard_total, started: SystemTime::now() }
     }
 
     /// Posts what was heard to every shard, waiting for room where one is behind: nothing is lost in silence.
@@ -141,30 +145,40 @@ impl NodeInbox {
 
     /// Events come in from now on, for the first time.
     pub async fn begin(&self) {
+        self.directory.signal(Signal::Hears(true));
         self.tell(News::Begin).await;
     }
 
     /// Events come in from now on, for the first time, and first those that the source has kept since a moment: all of
     /// them, by [`Self::past`], until [`Self::loaded`].
     pub async fn begin_from(&self, since: SystemTime) {
+        self.directory.signal(Signal::Hears(false));
         let since = moment(since);
         self.tell(|_| News::BeginFrom(since)).await;
     }
 
-    /// What the source had kept since [`Self::begin_from`] has been posted.
+    /// What the source had kept since [`Self::begin_from`] or [`Self::behind`] has been posted.
     pub async fn loaded(&self) {
+        self.directory.signal(Signal::Hears(true));
         self.tell(|_| News::Loaded).await;
     }
 
     /// Events come in no more, and what happens meanwhile is missed. [`Self::gap`] ends it.
     pub async fn deaf(&self) {
+        self.directory.signal(Signal::Hears(false));
         self.tell(|_| News::Deaf).await;
+    }
+
+    /// Events come in no more, and come late, by [`Self::past`] until [`Self::loaded`].
+    pub fn behind(&self) {
+        self.directory.signal(Signal::Hears(false));
     }
 
     /// Posts an event that the source has kept, and when it was published by the clock on the wall. One that is older than
     /// this node is for those who were elsewhere then and come back for it; nobody is told. Any other is an event that
     /// comes late.
     pub async fn past(&self, event: Arc<Event>, at: SystemTime) {
+        self.tell_directory(&event);
         let is_older = at + SKEW < self.started;
         if !is_older {
             self.presences.hear(&event);
@@ -176,6 +190,7 @@ impl NodeInbox {
     /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
     /// in since the last one.
     pub async fn gap(&self) {
+        self.directory.signal(Signal::Hears(true));
         self.tell(News::Gap).await;
     }
 
@@ -186,8 +201,18 @@ impl NodeInbox {
         }
     }
 
+    /// What is remembered of a user ends before any shard knows that the user has changed, be it in name only.
+    fn tell_directory(&self, event: &Event) {
+        let is_of_user = event.name.as_deref().is_some_and(|name| name.starts_with("users."));
+        let named = event.user.clone().filter(|_| is_of_user).map(Holder::StoredUser);
+        if let Some(holder) = event.roles_changed.as_ref().or(named.as_ref()) {
+            self.directory.signal(Signal::Changed(&event.project, holder));
+        }
+    }
+
     /// Posts an event to every shard.
     pub async fn event(&self, event: Arc<Event>) {
+        self.tell_directory(&event);
         self.presences.hear(&event);
         self.lookout.see(&event);
         self.tell(|at| News::Event(event, at)).await;

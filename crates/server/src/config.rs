@@ -76,12 +76,21 @@ pub struct Config {
     pub users: Users,
     /// JWTs of backends with users of their own.
     pub jwt: Jwt,
-    /// How long what is known of a project is believed.
-    pub project_cache: Duration,
+    /// How long what is known is believed.
+    pub cache: Cache,
     /// Whether the console is told of connections.
     pub statistics: bool,
     /// Logs.
     pub log: Log,
+}
+
+/// How long what was looked up is believed; zero is not at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Cache {
+    /// Of projects.
+    pub projects: Duration,
+    /// Of users, as long as no event tells of a change.
+    pub identities: Duration,
 }
 
 /// The port for operators.
@@ -311,7 +320,10 @@ impl Config {
                 audiences: read.list("jwt.audiences"),
                 leeway: read.duration("jwt.leeway")?,
             },
-            project_cache: read.duration("cache.projects")?,
+            cache: Cache {
+                projects: read.duration("cache.projects")?,
+                identities: read.duration("cache.identities")?,
+            },
             statistics: read.switch("statistics")?,
             log: Log {
                 format: match read.choice("log.format")? {

@@ -23,6 +23,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use realtime_core::event::Holder;
 use realtime_core::id::{PresenceId, ProjectId, TeamId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::presence::Presence;
@@ -97,6 +98,19 @@ pub trait Directory: Send + Sync + Debug {
 
     /// The project that owns this host by a proxy rule, or `None`: a custom domain is an allowed origin.
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool>;
+
+    /// Something happened that concerns what a directory may remember of users. It is told before anything else on this
+    /// server knows: whoever asks afterwards gets what is true afterwards.
+    fn signal(&self, _: Signal<'_>) {}
+}
+
+/// What a bus tells a directory that remembers users.
+#[derive(Debug, Clone, Copy)]
+pub enum Signal<'a> {
+    /// Whether changes are told of from now on. Some may have been missed before.
+    Hears(bool),
+    /// A user of this project has other roles, sessions or attributes than before, or is gone; or a team is gone.
+    Changed(&'a ProjectId, &'a Holder),
 }
 
 /// A presence to keep.

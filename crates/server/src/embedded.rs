@@ -14,7 +14,7 @@ use crate::directory::Directory;
 use crate::directory::appwrite::{Appwrite, AppwriteSettings};
 use crate::directory::appwrite_jwt::AppwriteJwt;
 use crate::directory::backend_jwt::{BackendJwt, BackendJwtSettings, BackendKey, BackendKeyError};
-use crate::directory::cache::Cache;
+use crate::directory::cache::{Cache, Keeps};
 use crate::directory::cipher::Cipher;
 use crate::directory::clock::SystemClock;
 use crate::directory::sqlite::{Sqlite, SqliteError};
@@ -109,12 +109,11 @@ pub(crate) fn appwrite_settings(
     })
 }
 
-/// The directory behind a cache of projects, unless that is switched off.
+/// The directory behind a cache.
 pub(crate) fn cached(directory: Arc<dyn Directory>, config: &Config) -> Arc<dyn Directory> {
-    if config.project_cache.is_zero() {
-        return directory;
-    }
-    let keeps = SignedDuration::try_from(config.project_cache).unwrap_or(SignedDuration::MAX);
+    let cache = &config.cache;
+    let signed = |keeps| SignedDuration::try_from(keeps).unwrap_or(SignedDuration::MAX);
+    let keeps = Keeps { projects: signed(cache.projects), identities: signed(cache.identities) };
     Arc::new(Cache::new(directory, keeps, Arc::new(SystemClock)))
 }
 

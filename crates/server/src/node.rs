@@ -138,6 +138,7 @@ impl Node {
         };
         let address = listener.local_addr().map_err(listen)?;
         let (counted, probed) = (Arc::clone(&directory), Arc::clone(&directory));
+        let remembering = Arc::clone(&directory);
         let presences = Presences::new(Arc::clone(&directory), Arc::clone(&bus), settings.holds);
         let whereabouts = Whereabouts::new(
             settings.engine.replay.window,
@@ -200,7 +201,13 @@ impl Node {
         }
         let shards: Arc<[ShardInbox]> = shards.into();
         let lookout = Lookout::default();
-        let inbox = NodeInbox::new(Arc::clone(&shards), Arc::clone(&presences), lookout.clone(), heard_total);
+        let inbox = NodeInbox::new(
+            Arc::clone(&shards),
+            remembering,
+            Arc::clone(&presences),
+            lookout.clone(),
+            heard_total,
+        );
         let mut sources = vec![
             tokio::spawn(run_bus(bus, inbox.clone())),
             tokio::spawn(self_test::run(inbox.clone())),

@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::{SocketAddr, TcpStream};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use realtime_core::effect::Effect;
@@ -344,10 +345,14 @@ impl Shard {
             Effect::Identify { connection, hello } => {
                 let (admission, due) = (Arc::clone(&self.0.admission), self.0.history_due.subscribe());
                 let shard = self.clone();
-                let look_up = async move {
+                let mut look_up = Box::pin(async move {
                     wait_for_history(due).await;
                     admission.admit(&hello).await
-                };
+                });
+                if let Poll::Ready(found) = self.try_at_once(look_up.as_mut()) {
+                    self.0.engine.borrow_mut().identified(connection, found, Instant::now());
+                    return;
+                }
                 let opening = self.look_up(look_up, move |engine, found| {
                     shard.0.openings.borrow_mut().remove(&connection);
                     engine.identified(connection, found, Instant::now());
@@ -415,6 +420,13 @@ impl Shard {
 
     fn holder(&self, connection: ConnectionId) -> Holder {
         Holder { shard: self.0.number, connection }
+    }
+
+    /// Begins a look-up. Where the answer is known already, it saves the way to another thread and back; where not, it is
+    /// to go on in the background, and what it waits for is the background's.
+    fn try_at_once<T>(&self, look_up: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+        let _entered = self.0.background.enter();
+        look_up.poll(&mut Context::from_waker(Waker::noop()))
     }
 
     /// Runs a look-up in the background and brings its answer back to the engine, unless it is aborted.

@@ -333,9 +333,11 @@ impl Bus for Nats {
             loop {
                 let reason = self.listen(&node, &mut outage, &mut reached).await;
                 let heard = self.connected.swap(false, Ordering::Relaxed);
-                // A stream keeps what is missed.
-                if heard && self.settings.durable.is_none() {
-                    node.deaf().await;
+                match &self.settings.durable {
+                    // A stream keeps what is missed.
+                    Some(_) if heard => node.behind(),
+                    None if heard => node.deaf().await,
+                    Some(_) | None => {}
                 }
                 let pause = outage.go_on(&reason);
                 sleep(pause).await;

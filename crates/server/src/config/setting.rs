@@ -677,7 +677,14 @@ pub static SETTINGS: &[Setting] = &[
         &["REALTIME_CACHE_PROJECTS"],
         "2s",
         Kind::Duration,
-        "How long what is known of a project is believed. 0s is not at all.",
+        "How long what is known of a project and its custom domains is believed. 0s is not at all.",
+    ),
+    setting(
+        "cache.identities",
+        &["REALTIME_CACHE_IDENTITIES"],
+        "5s",
+        Kind::Duration,
+        "How long it is believed that a session or JWT is a user's and which roles the user has, for those who connect again; an event that may change it ends it at once. 0s is not at all.",
     ),
     setting(
         "statistics",

@@ -1,95 +1,102 @@
-//! A directory around a directory, which remembers projects: every connection needs one, and they seldom change.
+//! A directory around a directory, which remembers projects and users for a while.
+
+mod answers;
+mod identities;
 
 use std::collections::BTreeMap;
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::project::Project;
 use realtime_core::secret::Secret;
-use tokio::sync::OnceCell;
+use tokio::task::yield_now;
 
+use self::answers::Answers;
+use self::identities::Identities;
 use super::clock::Clock;
-use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup};
+use super::{ApiKey, Directory, DirectoryError, Keep, KeptPresence, Lookup, Signal};
 
-/// Remembers projects for a while, unknown ones too, and looks each up once however many ask at the same time. What
-/// concerns users is asked every time: nobody keeps rights by a cache.
+/// Remembers projects, unknown ones too, their custom domains, and users by what they showed, and looks each up once
+/// however many ask at the same time. Every connection needs a project, and they seldom change. Users are believed no
+/// longer than until the bus tells of a change ([`Directory::signal`]); rights are read past this when they may have changed.
 #[derive(Debug)]
 pub struct Cache {
     inner: Arc<dyn Directory>,
-    keeps: SignedDuration,
-    clock: Arc<dyn Clock>,
-    projects: Mutex<HashMap<ProjectId, Entry>>,
+    projects: Answers<ProjectId, Option<Arc<Project>>>,
+    /// Which project owns which host.
+    hosts: Answers<(ProjectId, String), bool>,
+    identities: Option<Identities>,
 }
 
-/// A look-up that is done or under way.
-#[derive(Debug, Clone)]
-struct Entry {
-    began: Timestamp,
-    answer: Arc<OnceCell<Answer>>,
+/// How long something is remembered; zero is not at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Keeps {
+    /// Projects and their custom domains.
+    pub projects: SignedDuration,
+    /// Users.
+    pub identities: SignedDuration,
 }
 
-type Answer = Result<Option<Arc<Project>>, DirectoryError>;
-
-/// Projects remembered at most. Clients may ask for projects that do not exist; those beyond are looked up each time.
-const MAX_PROJECTS: usize = 10_000;
+/// Characters of a host's name, at most (RFC 1035 §2.3.4); nothing longer is remembered.
+const LONGEST_HOST: usize = 253;
 
 impl Cache {
-    /// Remembers what `inner` says of projects for as long as `keeps`.
-    pub fn new(inner: Arc<dyn Directory>, keeps: SignedDuration, clock: Arc<dyn Clock>) -> Self {
-        Self { inner, keeps, clock, projects: Mutex::default() }
+    /// Remembers what `inner` says for as long as `keeps`.
+    pub fn new(inner: Arc<dyn Directory>, keeps: Keeps, clock: Arc<dyn Clock>) -> Self {
+        let identities = Identities::new(keeps.identities, Arc::clone(&clock));
+        Self {
+            inner,
+            projects: Answers::new(keeps.projects, Arc::clone(&clock)),
+            hosts: Answers::new(keeps.projects, clock),
+            identities: (!keeps.identities.is_zero()).then_some(identities),
+        }
     }
 
     /// Forgets a project that has changed. Who asks from now on gets what is true from now on.
     pub fn forget_project(&self, id: &ProjectId) {
-        self.lock().remove(id);
+        self.projects.forget(id);
     }
 
-    async fn find_project(&self, id: &ProjectId) -> Answer {
-        let Some(entry) = self.entry(id) else { return self.inner.project(id).await };
-        // Should whoever looks it up give up, one of those who wait goes on.
-        let answer = entry.answer.get_or_init(|| self.inner.project(id)).await;
-        if answer.is_err() {
-            self.forget(id, &entry);
-        }
-        answer.clone()
-    }
-
-    /// The look-up to take part in; `None` if no more can be remembered.
-    fn entry(&self, id: &ProjectId) -> Option<Entry> {
-        let now = self.clock.now();
-        let mut projects = self.lock();
-        if let Some(entry) = projects.get(id).filter(|entry| self.is_fresh(entry, now)) {
-            return Some(entry.clone());
-        }
-        if projects.len() >= MAX_PROJECTS {
-            projects.retain(|_, entry| self.is_fresh(entry, now));
-        }
-        if projects.len() >= MAX_PROJECTS {
-            return None;
-        }
-        let entry = Entry { began: now, answer: Arc::default() };
-        projects.insert(id.clone(), entry.clone());
-        Some(entry)
-    }
-
-    fn is_fresh(&self, entry: &Entry, now: Timestamp) -> bool {
-        let age = now.duration_since(entry.began);
-        !age.is_negative() && age < self.keeps
-    }
-
-    /// Forgets a look-up that failed, unless another one has taken its place.
-    fn forget(&self, id: &ProjectId, failed: &Entry) {
-        let mut projects = self.lock();
-        if projects.get(id).is_some_and(|entry| Arc::ptr_eq(&entry.answer, &failed.answer)) {
-            projects.remove(id);
+    async fn find_identity(
+        &self,
+        project: &Project,
+        credentials: &Credentials,
+    ) -> Result<Identity, DirectoryError> {
+        let ask = || -> Lookup<'_, Identity> { Box::pin(self.ask_who(project, credentials)) };
+        let Some(identities) = &self.identities else { return ask().await };
+        match identities.fingerprint(project, credentials) {
+            Some(shown) => identities.find(&project.id, shown, ask).await,
+            None => ask().await,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ProjectId, Entry>> {
-        self.projects.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks who shows these credentials, not before it is polled a second time: whoever only tries whether that is known
+    /// does not begin to verify anything.
+    async fn ask_who(
+        &self,
+        project: &Project,
+        credentials: &Credentials,
+    ) -> Result<Identity, DirectoryError> {
+        if *credentials != Credentials::default() {
+            yield_now().await;
+        }
+        self.inner.identify(project, credentials).await
+    }
+
+    async fn find_credential(
+        &self,
+        project: &Project,
+        credential: &Credential,
+    ) -> Result<Option<Identity>, DirectoryError> {
+        let ask = || self.inner.authenticate(project, credential);
+        let Some(identities) = &self.identities else { return ask().await };
+        let Some(shown) = identities.fingerprint_of_one(project, credential) else { return ask().await };
+        // Who proves nothing is a guest.
+        let ask = || -> Lookup<'_, Identity> { Box::pin(async { Ok(ask().await?.unwrap_or_default()) }) };
+        let identity = identities.find(&project.id, shown, ask).await?;
+        Ok(identity.account.is_some().then_some(identity))
     }
 }
 
@@ -99,7 +106,7 @@ impl Directory for Cache {
     }
 
     fn project<'a>(&'a self, id: &'a ProjectId) -> Lookup<'a, Option<Arc<Project>>> {
-        Box::pin(self.find_project(id))
+        Box::pin(self.projects.find(id, || self.inner.project(id)))
     }
 
     fn owner<'a>(&'a self, project: &'a ProjectId) -> Lookup<'a, Option<TeamId>> {
@@ -107,7 +114,7 @@ impl Directory for Cache {
     }
 
     fn identify<'a>(&'a self, project: &'a Project, credentials: &'a Credentials) -> Lookup<'a, Identity> {
-        self.inner.identify(project, credentials)
+        Box::pin(self.find_identity(project, credentials))
     }
 
     fn authenticate<'a>(
@@ -115,7 +122,7 @@ impl Directory for Cache {
         project: &'a Project,
         credential: &'a Credential,
     ) -> Lookup<'a, Option<Identity>> {
-        self.inner.authenticate(project, credential)
+        Box::pin(self.find_credential(project, credential))
     }
 
     fn refresh<'a>(&'a self, project: &'a Project, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
@@ -152,7 +159,20 @@ impl Directory for Cache {
     }
 
     fn owns_host<'a>(&'a self, project: &'a Project, host: &'a str) -> Lookup<'a, bool> {
-        self.inner.owns_host(project, host)
+        if host.len() > LONGEST_HOST {
+            return self.inner.owns_host(project, host);
+        }
+        Box::pin(async {
+            let question = (project.id.clone(), host.to_owned());
+            self.hosts.find(&question, || self.inner.owns_host(project, host)).await
+        })
+    }
+
+    fn signal(&self, signal: Signal<'_>) {
+        if let Some(identities) = &self.identities {
+            identities.signal(signal);
+        }
+        self.inner.signal(signal);
     }
 }
 
@@ -165,6 +185,7 @@ mod tests {
     use futures_util::future::join_all;
     use tokio::sync::Semaphore;
 
+    use super::answers::MAX_ANSWERS;
     use super::*;
 
     /// Knows one project, `shop`, and answers when it is let.
@@ -176,7 +197,7 @@ mod tests {
     }
 
     impl Inner {
-        async fn answer(&self, id: &ProjectId) -> Answer {
+        async fn answer(&self, id: &ProjectId) -> Result<Option<Arc<Project>>, DirectoryError> {
             self.asked.fetch_add(1, Ordering::Relaxed);
             self.may_answer.acquire().await.unwrap().forget();
             if self.down.load(Ordering::Relaxed) {
@@ -242,8 +263,9 @@ mod tests {
             unreachable!()
         }
 
-        fn owns_host<'a>(&'a self, _: &'a Project, _: &'a str) -> Lookup<'a, bool> {
-            unreachable!()
+        fn owns_host<'a>(&'a self, _: &'a Project, host: &'a str) -> Lookup<'a, bool> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            Box::pin(async move { Ok(host == "shop.example") })
         }
     }
 
@@ -263,7 +285,8 @@ mod tests {
             may_answer: Semaphore::new(may_answer),
         });
         let clock = Arc::new(Hand::default());
-        let cache = Cache::new(inner.clone(), SignedDuration::from_secs(10), clock.clone());
+        let keeps = Keeps { projects: SignedDuration::from_secs(10), identities: SignedDuration::ZERO };
+        let cache = Cache::new(inner.clone(), keeps, clock.clone());
         (cache, inner, clock)
     }
 
@@ -288,6 +311,26 @@ mod tests {
             clock.0.store(second, Ordering::Relaxed);
             assert!(cache.project(&shop).await.unwrap().is_some());
             assert_eq!(asked(&inner), expected, "at second {second}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_custom_domain_is_remembered_for_its_time() {
+        let (cache, inner, clock) = cache(100);
+        let project = cache.project(&"shop".into()).await.unwrap().unwrap();
+        let long = "x".repeat(LONGEST_HOST + 1);
+        for (second, host, owned, expected) in [
+            (0, "shop.example", true, 2),
+            (9, "shop.example", true, 2),
+            (9, "other.example", false, 3),
+            (9, "other.example", false, 3),
+            (10, "shop.example", true, 4),
+            (10, long.as_str(), false, 5),
+            (10, long.as_str(), false, 6),
+        ] {
+            clock.0.store(second, Ordering::Relaxed);
+            assert_eq!(cache.owns_host(&project, host).await.unwrap(), owned, "{host} at second {second}");
+            assert_eq!(asked(&inner), expected, "{host} at second {second}");
         }
     }
 
@@ -354,13 +397,13 @@ mod tests {
     #[tokio::test]
     async fn asking_for_what_is_not_there_does_not_fill_the_memory() {
         let (cache, inner, clock) = cache(100_000);
-        for number in 0..MAX_PROJECTS + 5 {
+        for number in 0..MAX_ANSWERS + 5 {
             cache.project(&ProjectId::new(number.to_string())).await.unwrap();
         }
-        assert_eq!(cache.lock().len(), MAX_PROJECTS);
-        assert_eq!(asked(&inner), MAX_PROJECTS + 5);
+        assert_eq!(cache.projects.len(), MAX_ANSWERS);
+        assert_eq!(asked(&inner), MAX_ANSWERS + 5);
         clock.0.store(10, Ordering::Relaxed);
         cache.project(&"shop".into()).await.unwrap();
-        assert_eq!(cache.lock().len(), 1);
+        assert_eq!(cache.projects.len(), 1);
     }
 }

@@ -142,3 +142,55 @@ fn a_session_or_a_user_that_is_deleted_ends_the_connection() {
         client.must_be_closed(3000);
     }
 }
+
+#[test]
+fn who_is_remembered_is_let_in_no_more_once_an_event_tells_of_the_end() {
+    let world = World::new(&["--cache-identities", "1h"]);
+    let tell = |event: &str, id: &str| {
+        world.must_publish(&json!({ "event": event, "payload": { "$id": id }, "userId": "ann" }));
+    };
+    let user_of = |transport: &str, token: &str| {
+        let mut client = world.open(transport, "", &[("x-appwrite-session", token)]);
+        (client.expect("connected")["data"]["user"]["$id"].clone(), client)
+    };
+    for transport in TRANSPORTS {
+        let made = world.run(&["session", "create", "--user", "ann"]);
+        let (id, token) = (text(&made["id"]), text(&made["token"]));
+        assert_eq!(user_of(transport, &token).0, "ann");
+        world.run(&["session", "remove", &id]);
+        let (user, mut client) = user_of(transport, &token);
+        assert_eq!(user, "ann", "nothing has told of the end yet, over {transport}");
+        tell(&format!("users.ann.sessions.{id}.delete"), &id);
+        assert_eq!(client.expect("error")["data"]["message"], "The session has ended.", "{transport}");
+        assert_eq!(user_of(transport, &token).0, Value::Null, "{transport}");
+    }
+    let tokens = TRANSPORTS.map(|transport| (transport, world.session("ann")));
+    let mut clients = tokens.each_ref().map(|(transport, token)| user_of(transport, token).1);
+    world.run(&["user", "remove", "ann"]);
+    tell("users.ann.delete", "ann");
+    for client in &mut clients {
+        assert_eq!(client.expect("error")["data"]["message"], "The user no longer exists.");
+    }
+    for (transport, token) in &tokens {
+        assert_eq!(user_of(transport, token).0, Value::Null, "{transport}");
+    }
+}
+
+#[test]
+fn roles_that_are_remembered_end_with_the_event_that_changes_them() {
+    let world = World::new(&["--cache-identities", "1h"]);
+    let session = world.session("ann");
+    let roles = ["label:vip", "label:staff", "users"];
+    let heard = |client: &mut Client| {
+        world.publish_for(&roles);
+        client.ids_until("fence")
+    };
+    let connect = || world.connect("websocket", "", &[("x-appwrite-session", &session)]);
+    assert_eq!(heard(&mut connect()), ["label:vip", "users"]);
+    world.run(&["user", "update", "ann", "--label", "staff"]);
+    assert_eq!(heard(&mut connect()), ["label:vip", "users"], "nothing has told of it yet");
+    world.must_publish(
+        &json!({ "event": "users.ann.update.labels", "payload": { "$id": "ann" }, "userId": "ann" }),
+    );
+    assert_eq!(heard(&mut connect()), ["label:staff", "users"]);
+}

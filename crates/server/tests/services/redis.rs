@@ -121,6 +121,38 @@ fn a_redis_that_goes_and_comes_back_is_found_again_and_the_gap_is_told() {
 }
 
 #[test]
+fn nobody_is_remembered_while_redis_is_away_or_beyond() {
+    let mut world = World::new(&[]);
+    let of_shop =
+        |arguments: &[&str]| realtime(world.folder.path(), &[arguments, &["--project", "shop"]].concat());
+    of_shop(&["user", "create", "--id", "ann"]);
+    let session = || {
+        let made = of_shop(&["session", "create", "--user", "ann"]);
+        let text = |key: &str| made[key].as_str().unwrap().to_owned();
+        (text("id"), text("token"))
+    };
+    let sessions = [session(), session()];
+    let node = world.node(&[("REALTIME_CACHE_IDENTITIES", "1h")]);
+    node.wait_for_readiness(200);
+    let user_of = |token: &str| {
+        let mut client = node.connect("project=shop&channels[]=documents", &[("x-appwrite-session", token)]);
+        client.expect("connected")["data"]["user"]["$id"].clone()
+    };
+    for (id, token) in &sessions {
+        assert_eq!(user_of(token), "ann");
+        of_shop(&["session", "remove", id]);
+        assert_eq!(user_of(token), "ann", "nothing has told of the end");
+    }
+    let [(_, one), (_, other)] = &sessions;
+    world.redis.kill();
+    node.wait_for_readiness(503);
+    assert_eq!(user_of(one), Value::Null);
+    world.redis.restart();
+    node.wait_for_readiness(200);
+    assert_eq!(user_of(other), Value::Null, "what told of the end may have been missed");
+}
+
+#[test]
 fn a_publisher_that_idled_through_a_restart_does_not_fail() {
     let mut world = World::new(&[]);
     let node = world.node(&[]);
