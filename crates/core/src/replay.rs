@@ -428,7 +428,8 @@ impl Replay {
         mark: Mark,
         limit: usize,
     ) -> Option<Vec<(Mark, Arc<Event>)>> {
-        let Some(log) = self.logs.get(project) else { return Some(Vec::new()) };
+        // Of a log that was forgotten nobody knows what was in it.
+        let Some(log) = self.logs.get(project) else { return (mark >= self.forgotten).then(Vec::new) };
         if log.dropped.as_ref().is_some_and(|dropped| dropped.mark > mark) {
             return None;
         }

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -87,8 +87,20 @@ pub struct NodeInbox {
     presences: Arc<Presences>,
     lookout: Lookout,
     heard_total: HeardTotal,
+    hearing: Arc<Mutex<Hearing>>,
     /// Since when clients may be here.
     started: SystemTime,
+}
+
+/// What keeps a node from hearing at once what has changed.
+#[derive(Debug, Default)]
+struct Hearing {
+    /// Nothing comes in.
+    is_deaf: bool,
+    /// What comes in is what the source has kept.
+    is_behind: bool,
+    /// What is published reaches no source that keeps it.
+    is_cut_off: bool,
 }
 
 /// An id that no event has had before: the time in microseconds and a random part, so that ids sort by time.
@@ -105,7 +117,17 @@ impl NodeInbox {
         lookout: Lookout,
         heard_total: HeardTotal,
     ) -> Self {
-        Self { shards, directory, presences, lookout, heard_total, started: SystemTime::now() }
+        let hearing = Arc::default();
+        Self { shards, directory, presences, lookout, heard_total, hearing, started: SystemTime::now() }
+    }
+
+    /// Something may have been missed, or it is another way now in which events come in.
+    fn hear(&self, change: impl FnOnce(&mut Hearing)) {
+        let mut hearing = self.hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut hearing);
+        let hears = !hearing.is_deaf && !hearing.is_behind && !hearing.is_cut_off;
+        // Under the lock, so that the last word is the last one here as well.
+        self.directory.signal(Signal::Hears(hears));
     }
 
     /// Posts what was heard to every shard, waiting for room where one is behind: nothing is lost in silence.
@@ -145,33 +167,38 @@ impl NodeInbox {
 
     /// Events come in from now on, for the first time.
     pub async fn begin(&self) {
-        self.directory.signal(Signal::Hears(true));
+        self.hear(|hearing| hearing.is_deaf = false);
         self.tell(News::Begin).await;
     }
 
     /// Events come in from now on, for the first time, and first those that the source has kept since a moment: all of
     /// them, by [`Self::past`], until [`Self::loaded`].
     pub async fn begin_from(&self, since: SystemTime) {
-        self.directory.signal(Signal::Hears(false));
+        self.behind();
         let since = moment(since);
         self.tell(|_| News::BeginFrom(since)).await;
     }
 
     /// What the source had kept since [`Self::begin_from`] or [`Self::behind`] has been posted.
     pub async fn loaded(&self) {
-        self.directory.signal(Signal::Hears(true));
+        self.hear(|hearing| hearing.is_behind = false);
         self.tell(|_| News::Loaded).await;
     }
 
     /// Events come in no more, and what happens meanwhile is missed. [`Self::gap`] ends it.
     pub async fn deaf(&self) {
-        self.directory.signal(Signal::Hears(false));
+        self.hear(|hearing| hearing.is_deaf = true);
         self.tell(|_| News::Deaf).await;
     }
 
     /// Events come in no more, and come late, by [`Self::past`] until [`Self::loaded`].
     pub fn behind(&self) {
-        self.directory.signal(Signal::Hears(false));
+        self.hear(|hearing| hearing.is_behind = true);
+    }
+
+    /// Whether events reach the source that keeps them, where that takes somebody to carry them there.
+    pub fn carries(&self, carries: bool) {
+        self.hear(|hearing| hearing.is_cut_off = !carries);
     }
 
     /// Posts an event that the source has kept, and when it was published by the clock on the wall. One that is older than
@@ -190,7 +217,7 @@ impl NodeInbox {
     /// Events may have been missed until now: posted before the next event, whenever nobody can vouch for what came
     /// in since the last one.
     pub async fn gap(&self) {
-        self.directory.signal(Signal::Hears(true));
+        self.hear(|hearing| hearing.is_deaf = false);
         self.tell(News::Gap).await;
     }
 

@@ -72,6 +72,11 @@ const FOUND: &[(u64, &str)] = &[
          for by the property",
     ),
     (
+        117_679_398_134_020,
+        "a client that stalled while it was stalled read on too soon, and what it read until the end of the first time \
+         was taken for what had waited",
+    ),
+    (
         117_678_966_424_050,
         "what came in one go when catching up was counted otherwise than where it waits, so that a client was closed as \
          too slow each time that it came back",

@@ -335,9 +335,9 @@ impl Bus for Nats {
                 let heard = self.connected.swap(false, Ordering::Relaxed);
                 match &self.settings.durable {
                     // A stream keeps what is missed.
-                    Some(_) if heard => node.behind(),
+                    Some(_) => node.behind(),
                     None if heard => node.deaf().await,
-                    Some(_) | None => {}
+                    None => {}
                 }
                 let pause = outage.go_on(&reason);
                 sleep(pause).await;

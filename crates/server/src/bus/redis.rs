@@ -92,7 +92,7 @@ impl Bus for Redis {
                 None => Ok(self.listen_for_ever(&node).await),
                 Some(durable) if durable.is_bridged => tokio::select! {
                     never = self.read_for_ever(durable, &node) => Ok(never),
-                    never = self.bridge_for_ever(durable) => Ok(never),
+                    never = self.bridge_for_ever(durable, &node) => Ok(never),
                 },
                 Some(durable) => Ok(self.read_for_ever(durable, &node).await),
             }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use realtime_core::event::Holder;
 use realtime_core::id::{ProjectId, TeamId, UserId};
 use realtime_core::identity::{Credential, Credentials, Identity, Standing};
 use realtime_core::project::Project;
@@ -126,7 +127,14 @@ impl Directory for Cache {
     }
 
     fn refresh<'a>(&'a self, project: &'a Project, user: &'a UserId) -> Lookup<'a, Option<Standing>> {
-        self.inner.refresh(project, user)
+        Box::pin(async move {
+            let standing = self.inner.refresh(project, user).await;
+            // What was read now may differ from what is remembered, and who it ended is not to come in by that.
+            if !matches!(standing, Err(DirectoryError::Unavailable { .. })) {
+                self.signal(Signal::Changed(&project.id, &Holder::User(user.clone())));
+            }
+            standing
+        })
     }
 
     fn api_key<'a>(&'a self, project: &'a Project, secret: &'a Secret) -> Lookup<'a, Option<ApiKey>> {

@@ -224,8 +224,16 @@ fn a_database_that_was_killed(mut database: Changeable) {
     let node = Node::start(
         folder.path(),
         &[],
-        &[&environment[..], &[("REALTIME_DATABASE_TIMEOUT", "2s"), ("REALTIME_STATISTICS", "false")]]
-            .concat(),
+        &[
+            &environment[..],
+            &[
+                ("REALTIME_DATABASE_TIMEOUT", "2s"),
+                ("REALTIME_STATISTICS", "false"),
+                // Who was here a moment ago could come in without a database.
+                ("REALTIME_CACHE_IDENTITIES", "0s"),
+            ],
+        ]
+        .concat(),
     );
     node.wait_for_log("found the Appwrite installation");
     node.wait_for_readiness(200);

@@ -57,11 +57,12 @@ impl World {
             }
             Action::Stall { client, lasts } => {
                 let Some(link) = self.link_of(client) else { return };
-                self.see(&Seen::Stalled(link, now + lasts));
-                if let Some(link) = self.network.link(link) {
-                    link.readable_at = now + lasts;
-                }
-                self.clock.plan(now + lasts, Happening::Resume(link));
+                let Some(held) = self.network.link(link) else { return };
+                // It may have stalled already, for longer.
+                let until = held.readable_at.max(now + lasts);
+                held.readable_at = until;
+                self.see(&Seen::Stalled(link, until));
+                self.clock.plan(until, Happening::Resume(link));
             }
             Action::Toggle { client, interest } => {
                 if let Some(client) = self.clients.get_mut(client) {

@@ -20,6 +20,7 @@ use super::settings::Durable;
 use super::stream;
 use super::topology::Link;
 use super::{CHANNEL, Redis};
+use crate::bus::NodeInbox;
 
 /// How often a node says that it has heard everything so far.
 const VOUCH_EVERY: Duration = Duration::from_millis(500);
@@ -38,20 +39,28 @@ enum Before {
 
 impl Redis {
     /// Hands on what comes over pub/sub for as long as the node lives.
-    pub(super) async fn bridge_for_ever(&self, durable: &Durable) -> Infallible {
+    pub(super) async fn bridge_for_ever(&self, durable: &Durable, node: &NodeInbox) -> Infallible {
         let mut outage = Outage::new("messages of pub/sub for the stream");
         // Whether something was heard and may not have been handed on.
         let mut owes = false;
+        node.carries(false);
         loop {
-            let reason = self.bridge(durable, &mut owes, &mut outage).await;
+            let reason = self.bridge(durable, node, &mut owes, &mut outage).await;
             self.hears.store(false, Ordering::Relaxed);
+            node.carries(false);
             self.forget_commands().await;
             sleep(outage.go_on(self.topology.name(), &reason)).await;
         }
     }
 
     /// Hands on what comes over pub/sub until that is not possible any more; says why.
-    async fn bridge(&self, durable: &Durable, owes: &mut bool, outage: &mut Outage) -> String {
+    async fn bridge(
+        &self,
+        durable: &Durable,
+        node: &NodeInbox,
+        owes: &mut bool,
+        outage: &mut Outage,
+    ) -> String {
         let mut link = match self.topology.subscribe(CHANNEL).await {
             Ok(link) => link,
             Err(error) => return error.to_string(),
@@ -61,6 +70,7 @@ impl Redis {
             Err(error) => return error.to_string(),
         };
         self.hears.store(true, Ordering::Relaxed);
+        node.carries(true);
         outage.end(self.topology.name(), &link.server, Missed::Unheard);
         let (mut watched, backlog) = (link.clone(), Arc::clone(&link.backlog));
         let handed_on = async {

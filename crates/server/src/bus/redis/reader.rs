@@ -47,9 +47,8 @@ impl Redis {
         let (mut outage, mut standing) = (Outage::new("events from Redis"), None);
         loop {
             let reason = self.read(durable, node, &mut standing, &mut outage).await;
-            if self.reads.swap(false, Ordering::Relaxed) {
-                node.behind();
-            }
+            self.reads.store(false, Ordering::Relaxed);
+            node.behind();
             self.forget_commands().await;
             sleep(outage.go_on(self.topology.name(), &reason)).await;
         }

@@ -226,7 +226,11 @@ impl Identities {
             return;
         }
         memory.look_ups.retain(|_, look_up| self.is_fresh(look_up.began, now));
-        memory.changes.retain(|_, (_, at)| now.duration_since(*at) < self.keeps);
+        // By the count too: a clock that is set back makes changes older, and no look-up that began before them.
+        let oldest = memory.look_ups.values().map(|look_up| look_up.count).min();
+        memory.changes.retain(|_, (count, at)| {
+            now.duration_since(*at) < self.keeps || oldest.is_some_and(|oldest| *count > oldest)
+        });
         memory.tidy_at = now.checked_add(self.keeps).ok();
     }
 
