@@ -77,6 +77,11 @@ const FOUND: &[(u64, &str)] = &[
          was taken for what had waited",
     ),
     (
+        117_679_516_743_812,
+        "a client that was cut off twice in one burst got the first part of it again, since both notes of where it stood \
+         are of the same moment",
+    ),
+    (
         117_678_966_424_050,
         "what came in one go when catching up was counted otherwise than where it waits, so that a client was closed as \
          too slow each time that it came back",

@@ -14,6 +14,8 @@ use crate::workload::Kind;
 const COME_BACK: [u16; 3] = [1001, 1012, 1013];
 /// Whoever is gone this long before it comes back finds that the memory knows where it stood.
 const SETTLED: Duration = Duration::from_millis(600);
+/// Of two notes about places no further apart in time than about this, either may count: in a burst the earlier one.
+const SAME: Duration = Duration::from_millis(250);
 /// What has been in order for this long has left no traces.
 const CALM: Duration = Duration::from_secs(6);
 /// So much more than any drain lasts or is missed by it.
@@ -87,6 +89,10 @@ impl Drained {
         }
         let Some(held) = self.links.remove(&link) else { return Ok(()) };
         let had = held.got.get(..held.acknowledged).unwrap_or_default().iter();
+        let taken_at = |event: Number| truth.feeds.get(&visit.shard).and_then(|feed| feed.taken_at(event));
+        let last = had.clone().filter_map(|(event, _, _)| taken_at(*event)).max();
+        let is_settled = |event: Number| taken_at(event).map(|at| at + SAME) < last;
+        let had = had.filter(|(event, _, _)| is_settled(*event));
         let had: BTreeSet<(Number, String)> =
             had.flat_map(|(event, names, _)| names.iter().map(|name| (*event, name.clone()))).collect();
         let away = Away { at: truth.now, drain_began: began, had, confirmed: held.confirmed };
