@@ -78,8 +78,8 @@ const FOUND: &[(u64, &str)] = &[
     ),
     (
         117_679_516_743_812,
-        "a client that was cut off twice in one burst got the first part of it again, since both notes of where it stood \
-         are of the same moment",
+        "a client that lost two links soon after each other got a part again, since the two notes of where it stood \
+         speak of the same moment",
     ),
     (
         117_678_966_424_050,

@@ -14,8 +14,6 @@ use crate::workload::Kind;
 const COME_BACK: [u16; 3] = [1001, 1012, 1013];
 /// Whoever is gone this long before it comes back finds that the memory knows where it stood.
 const SETTLED: Duration = Duration::from_millis(600);
-/// Of two notes about places no further apart in time than about this, either may count: in a burst the earlier one.
-const SAME: Duration = Duration::from_millis(250);
 /// What has been in order for this long has left no traces.
 const CALM: Duration = Duration::from_secs(6);
 /// So much more than any drain lasts or is missed by it.
@@ -61,8 +59,12 @@ impl Drained {
     /// Whether nothing but drains has happened for a while to this client and to the engine behind its link.
     fn is_calm(link: LinkId, since: Instant, truth: &Model) -> bool {
         let Some(visit) = truth.visits.get(link) else { return false };
+        let until = since;
         let since = since.checked_sub(CALM).unwrap_or(since);
         let own = truth.visits.iter().filter(|other| other.client == visit.client);
+        // Two notes of where it stood that are about the same moment say nothing of which is the later one.
+        let has_moved =
+            own.clone().any(|other| other.left_at.is_some_and(|left| left >= since && left < until));
         let is_whole = own.clone().all(|other| {
             other.cut_at.is_none_or(|at| at < since) && other.stalled_until.is_none_or(|until| until < since)
         });
@@ -71,6 +73,7 @@ impl Drained {
         let plain =
             truth.setting.clients.get(visit.client).is_some_and(|plan| plan.pace.is_zero() && plan.answers);
         is_whole
+            && !has_moved
             && plain
             && truth.trouble_until.is_none_or(|until| until < since)
             && gaps.all(|(_, at)| *at < since)
@@ -89,10 +92,6 @@ impl Drained {
         }
         let Some(held) = self.links.remove(&link) else { return Ok(()) };
         let had = held.got.get(..held.acknowledged).unwrap_or_default().iter();
-        let taken_at = |event: Number| truth.feeds.get(&visit.shard).and_then(|feed| feed.taken_at(event));
-        let last = had.clone().filter_map(|(event, _, _)| taken_at(*event)).max();
-        let is_settled = |event: Number| taken_at(event).map(|at| at + SAME) < last;
-        let had = had.filter(|(event, _, _)| is_settled(*event));
         let had: BTreeSet<(Number, String)> =
             had.flat_map(|(event, names, _)| names.iter().map(|name| (*event, name.clone()))).collect();
         let away = Away { at: truth.now, drain_began: began, had, confirmed: held.confirmed };
