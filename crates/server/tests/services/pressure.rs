@@ -24,6 +24,7 @@ fn whoever_leaves_while_waiting_in_line_costs_the_database_nothing() {
         ("REALTIME_LIMITS_OPENINGS", "1"),
         ("REALTIME_DATABASE_TIMEOUT", "25s"),
         ("REALTIME_CACHE_PROJECTS", "60s"),
+        ("REALTIME_CACHE_IDENTITIES", "0s"),
     ]);
     let cookie = crate::appwrite::cookie("alpha/alice/main");
     let headers = [("cookie", cookie.as_str())];
