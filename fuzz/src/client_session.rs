@@ -95,7 +95,7 @@ impl World {
                     assert!(request.url().starts_with("ws://h/v1/realtime?project=p"));
                     self.up = true;
                 }
-                Effect::Disconnect => {
+                Effect::Disconnect { .. } => {
                     assert!(self.up, "there is something to end");
                     self.up = false;
                 }

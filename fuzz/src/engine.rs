@@ -13,6 +13,7 @@ use realtime_core::engine::Engine;
 use realtime_core::event::{Event, Holder, Spellings};
 use realtime_core::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity, Membership, Standing};
+use realtime_core::leave::Leave;
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::project::Project;
 use realtime_core::query::{Filter, Payload};
@@ -101,7 +102,8 @@ pub fn engine(data: &[u8]) {
                 let receipt = engine.receipt(id);
                 engine.acknowledge(id, receipt, now);
             }
-            (13, Some(id)) => engine.said_goodbye(id),
+            (13, Some(id)) if with > 127 => engine.took_leave(id, Leave::ForGood),
+            (13, Some(id)) => engine.took_leave(id, Leave::ToReturn),
             (14, _) if with > 200 => engine.gap(now),
             (11, _) if with == 255 => engine.drain(now + Duration::from_secs(5), now),
             _ => {}

@@ -4,6 +4,10 @@ use std::fmt;
 
 use crate::advice::Advice;
 
+/// What a client ends its connection with for good (RFC 6455 §7.4.1): the server forgets where its subscriptions stand.
+pub const GOODBYE: u16 = 1000;
+/// What a client ends a connection with that another follows (RFC 6455 §7.4.2, for private use): the server remembers.
+pub const RETURNS: u16 = 4000;
 /// RFC 6455 §7.4.1: the Close frame named no code.
 pub const NO_CODE: u16 = 1005;
 /// RFC 6455 §7.4.1: the connection ended without a Close frame.

@@ -11,8 +11,11 @@ use crate::subscription::SubscriptionId;
 pub enum Effect {
     /// Open a connection; then say `opened`, or `failed`. There is none at the moment.
     Connect(Request),
-    /// End the connection or the attempt at one, with code 1000, and report nothing more of it.
-    Disconnect,
+    /// End the connection or the attempt at one, and report nothing more of it.
+    Disconnect {
+        /// The code of the Close frame: [`GOODBYE`](crate::close::GOODBYE) or [`RETURNS`](crate::close::RETURNS).
+        code: u16,
+    },
     /// Send a text message.
     Send(String),
     /// Get a fresh credential; then say `authenticate`, or `not_provided`.

@@ -21,7 +21,7 @@ use self::live::{Asked, Live, Question};
 pub use self::settings::Settings;
 use crate::advice::Advice;
 use crate::backoff::Backoff;
-use crate::close::Close;
+use crate::close::{Close, GOODBYE, RETURNS};
 use crate::credential::Credential;
 use crate::effect::Effect;
 use crate::error::Error;
@@ -256,7 +256,7 @@ impl Session {
     pub fn close(&mut self, now: Instant) {
         self.pass_time(now);
         self.end_all(&Error::Closed);
-        self.hang_up();
+        self.hang_up(GOODBYE);
         self.phase = Phase::Idle;
     }
 
@@ -663,18 +663,18 @@ impl Session {
 
     /// Connects anew, at once: not because of a failure, but for a URL or a header to change.
     fn remake(&mut self) {
-        self.hang_up();
+        self.hang_up(RETURNS);
         self.connect();
     }
 
-    fn hang_up(&mut self) {
+    fn hang_up(&mut self, code: u16) {
         if matches!(self.phase, Phase::Connecting { .. } | Phase::Opening { .. } | Phase::Live(_)) {
-            self.effects.push_back(Effect::Disconnect);
+            self.effects.push_back(Effect::Disconnect { code });
         }
     }
 
     fn give_up(&mut self, why: &str) {
-        self.effects.push_back(Effect::Disconnect);
+        self.effects.push_back(Effect::Disconnect { code: RETURNS });
         self.lost(Close::lost(why), Duration::ZERO);
     }
 
@@ -736,9 +736,9 @@ impl Session {
     fn look_after_connection(&mut self) {
         let Phase::Live(live) = &mut self.phase else { return };
         if live.is_idle(self.now) {
-            let close = Close::new(1000, "nothing is listened to");
+            let close = Close::new(GOODBYE, "nothing is listened to");
             let advice = close.advice();
-            self.effects.push_back(Effect::Disconnect);
+            self.effects.push_back(Effect::Disconnect { code: GOODBYE });
             self.phase = Phase::Idle;
             self.tell(State::Disconnected { close, advice, again_in: None });
         } else if live.is_silent(self.now) {

@@ -87,7 +87,9 @@ impl Peer {
             let said = timeout(PATIENCE, self.socket.next()).await.expect("the client says something");
             match said.expect("it is still there").expect("it speaks WebSocket") {
                 Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Close(_) => return json!({ "type": "close" }),
+                Message::Close(frame) => {
+                    return json!({ "type": "close", "code": frame.map(|frame| u16::from(frame.code)) });
+                }
                 Message::Binary(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             }
         }
@@ -348,6 +350,19 @@ async fn a_provider_is_asked_again_after_3000_also_if_it_fails_or_panics_in_betw
 }
 
 #[tokio::test]
+async fn a_connection_that_another_one_follows_ends_without_a_goodbye() {
+    let server = Server::start().await;
+    let client = server.client();
+    client.authenticate(Credential::jwt("token").unwrap());
+    let _subscription = client.subscribe(["documents"]).await.unwrap();
+    let mut peer = server.peer().await;
+    peer.confirm().await;
+    client.authenticate(None);
+    assert_eq!(peer.hear().await, json!({ "type": "close", "code": 4000 }));
+    assert_eq!(server.peer().await.jwt, None);
+}
+
+#[tokio::test]
 async fn closing_says_good_bye_and_ends_streams() {
     let server = Server::start().await;
     let client = server.client();
@@ -355,7 +370,7 @@ async fn closing_says_good_bye_and_ends_streams() {
     let mut peer = server.peer().await;
     peer.confirm().await;
     let (said, ()) = tokio::join!(peer.hear(), client.close());
-    assert_eq!(said["type"], "close");
+    assert_eq!(said, json!({ "type": "close", "code": 1000 }));
     assert!(subscription.next().await.is_none());
     assert_eq!(subscription.error(), Some(Error::Closed));
     assert!(matches!(client.subscribe(["documents"]).await, Err(Error::Closed)));

@@ -9,6 +9,7 @@ use crate::command::{Command, Hello, Malformed, Subscribe};
 use crate::effect::Owner;
 use crate::id::{MembershipId, ProjectId, SubscriptionId, UserId};
 use crate::identity::Identity;
+use crate::leave::Leave;
 use crate::limit::Bucket;
 use crate::outbox::Outbox;
 use crate::replay::{Mark, Parked};
@@ -31,8 +32,8 @@ pub(crate) struct Connection {
     pub(crate) heartbeat_at: Instant,
     /// When the engine is to end the connection because the node stops.
     pub(crate) leave_at: Option<Instant>,
-    /// The client took leave: it will not come back for what it missed.
-    pub(crate) goodbye: bool,
+    /// The client ended the connection itself.
+    pub(crate) leave: Option<Leave>,
     /// The moment under which the connection stands in the deadlines.
     pub(crate) due: Instant,
 }

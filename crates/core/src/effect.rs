@@ -74,7 +74,7 @@ pub enum Effect {
     Absent {
         /// Which.
         connection: ConnectionId,
-        /// Whether its client took leave, and will not be back in a moment.
+        /// Whether its client ended it, and did not lose it.
         took_leave: bool,
     },
     /// Read a user again, past every cache; answer with [`crate::engine::Engine::refreshed`].

@@ -24,6 +24,7 @@ use crate::event::{Event, Holder};
 use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use crate::identity::{Account, Identity, Standing};
 use crate::index::{Index, Subscription};
+use crate::leave::Leave;
 use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing};
 use crate::origin::{self, OriginRules};
@@ -123,7 +124,7 @@ impl Engine {
             opened_at: now,
             heartbeat_at,
             leave_at: None,
-            goodbye: false,
+            leave: None,
             due: until.min(heartbeat_at),
         };
         self.deadlines.set(connection.due, id);
@@ -912,11 +913,11 @@ impl Engine {
 
     /// Ends everything that the engine keeps about a connection beside its outbox.
     fn detach(&mut self, id: ConnectionId) {
-        let took_leave = self.connection(id).is_some_and(|connection| connection.goodbye);
+        let leave = self.connection(id).and_then(|connection| connection.leave);
         if self.live(id).is_some_and(|live| live.presents == Presents::Yes) {
-            self.effects.push_back(Effect::Absent { connection: id, took_leave });
+            self.effects.push_back(Effect::Absent { connection: id, took_leave: leave.is_some() });
         }
-        if took_leave {
+        if leave == Some(Leave::ForGood) {
             self.forget(id, |_| true);
         } else {
             self.remember(id);

@@ -19,6 +19,7 @@ pub mod role;
 pub mod secret;
 
 pub mod command;
+pub mod leave;
 pub mod notice;
 pub mod refusal;
 

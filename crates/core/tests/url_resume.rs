@@ -20,6 +20,7 @@ use realtime_core::engine::Engine;
 use realtime_core::event::{Event, Spellings};
 use realtime_core::id::{ConnectionId, SubscriptionId};
 use realtime_core::identity::{Account, Credential, Credentials, Identity};
+use realtime_core::leave::Leave;
 use realtime_core::notice::Outgoing;
 use realtime_core::project::Project;
 use realtime_core::query::Payload;
@@ -203,7 +204,7 @@ fn whoever_asks_for_something_else_or_is_somebody_else_or_takes_leave_begins_ane
     let guest = world.connect(None, ORIGIN, &["b"]);
     world.cut(guest);
     let left = world.connect(Some("bob"), ORIGIN, &["a"]);
-    world.engine.said_goodbye(left);
+    world.engine.took_leave(left, Leave::ForGood);
     world.cut(left);
     world.publish("a", "any");
     world.publish("b", "any");

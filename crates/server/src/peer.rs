@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use realtime_core::command::Hello;
 use realtime_core::id::{ConnectionId, EventId};
+use realtime_core::leave::Leave;
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
 use realtime_core::replay::Receipt;
@@ -121,10 +122,10 @@ impl Peer {
         }
     }
 
-    /// The client took leave: it will not come back for what it misses.
-    pub fn said_goodbye(&mut self) {
+    /// The client ended the connection itself.
+    pub fn took_leave(&mut self, leave: Leave) {
         if let Link::Open { id, .. } = self.link {
-            self.shard.step(|engine| engine.said_goodbye(id));
+            self.shard.step(|engine| engine.took_leave(id, leave));
         }
     }
 

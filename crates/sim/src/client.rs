@@ -7,6 +7,8 @@ mod url;
 use std::fmt::Debug;
 use std::time::Instant;
 
+use realtime_core::leave::Leave;
+
 use crate::model::Told;
 use crate::workload::{ClientPlan, Kind, PROJECTS};
 
@@ -24,8 +26,8 @@ pub struct Head {
 pub enum Wish {
     /// Open a link.
     Connect(Head),
-    /// Say goodbye and end the link.
-    Disconnect,
+    /// Take leave and end the link.
+    Disconnect(Leave),
     /// Send a text message.
     Send(String),
     /// Tell the application.

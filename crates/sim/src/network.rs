@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use realtime_core::id::ConnectionId;
+use realtime_core::leave::Leave;
 use realtime_core::receipts::Receipts;
 
 use crate::model::{LinkId, ShardId};
@@ -34,8 +35,8 @@ pub enum Said {
     Text(String),
     /// The answer to a Ping.
     Pong(Bytes),
-    /// The client is done.
-    Close,
+    /// The client ends the link.
+    Close(Leave),
 }
 
 /// A client's link to an engine.

@@ -90,6 +90,11 @@ const FOUND: &[(u64, &str)] = &[
         117_679_492_278_960,
         "a burst of 310 KB, larger than any before since each of its events came twice, took a fifth turn of the link",
     ),
+    (
+        117_678_907_641_083,
+        "a client that gave up a silent link said goodbye, so that where it had stood was forgotten, and the connection \
+         after the next one was vouched for",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

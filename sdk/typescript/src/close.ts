@@ -1,5 +1,9 @@
 // How a connection ended, and what the code says about coming back.
 
+/** What a client ends its connection with for good (RFC 6455 §7.4.1): the server forgets where its subscriptions stand. */
+export const GOODBYE = 1000;
+/** What a client ends a connection with that another follows (RFC 6455 §7.4.2, for private use): the server remembers. */
+export const RETURNS = 4000;
 /** RFC 6455 §7.4.1: the Close frame named no code. */
 export const NO_CODE = 1005;
 /** RFC 6455 §7.4.1: the connection ended without a Close frame. */

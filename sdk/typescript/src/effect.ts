@@ -9,8 +9,8 @@ import type { State } from './state.js';
 export type Effect =
   /** Open a connection; then say `opened`, or `failed`. There is none at the moment. */
   | { readonly do: 'connect'; readonly request: Request }
-  /** End the connection or the attempt at one, with code 1000, and report nothing more of it. */
-  | { readonly do: 'disconnect' }
+  /** End the connection or the attempt at one with `GOODBYE` or `RETURNS`, and report nothing more of it. */
+  | { readonly do: 'disconnect'; readonly code: number }
   /** Send a text message. */
   | { readonly do: 'send'; readonly text: string }
   /** Get a fresh credential; then say `authenticate`, or `notProvided`. */

@@ -228,7 +228,7 @@ export class Realtime {
         this.#link = this.#dial(effect.request, session);
         break;
       case 'disconnect':
-        this.#link?.end();
+        this.#link?.end(effect.code);
         this.#link = undefined;
         break;
       case 'send':
@@ -285,9 +285,9 @@ export class Realtime {
         : openWebSocket(request.url, this.#WebSocket, heard, trouble);
     return {
       send: link.send,
-      end() {
+      end(code) {
         current = false;
-        link.end();
+        link.end(code);
       },
     };
   }

@@ -11,7 +11,7 @@
 
 import { adviceOf, windowOf } from './advice.js';
 import { Backoff } from './backoff.js';
-import { type Close, closeCodeOf, lost, saysNothing } from './close.js';
+import { type Close, closeCodeOf, GOODBYE, lost, RETURNS, saysNothing } from './close.js';
 import type { Credential } from './credential.js';
 import type { Effect } from './effect.js';
 import { encoded } from './endpoint.js';
@@ -240,9 +240,9 @@ export class Session {
   close(now: number): void {
     this.#passTime(now);
     this.#endAll(new RealtimeError('closed', 'the client is closed'));
-    this.#hangUp();
+    this.#hangUp(GOODBYE);
     this.#pass.abandon();
-    if (this.#phase.is !== 'idle') this.#tell(disconnected({ code: 1000, reason: 'closed' }, 'retry'));
+    if (this.#phase.is !== 'idle') this.#tell(disconnected({ code: GOODBYE, reason: 'closed' }, 'retry'));
     this.#phase = { is: 'idle' };
   }
 
@@ -427,7 +427,7 @@ export class Session {
   /** There is no connection, and none is needed. */
   #rest(): void {
     this.#phase = { is: 'idle' };
-    this.#tell(disconnected({ code: 1000, reason: 'nothing is listened to' }, 'retry'));
+    this.#tell(disconnected({ code: GOODBYE, reason: 'nothing is listened to' }, 'retry'));
   }
 
   #provide(): void {
@@ -660,16 +660,16 @@ export class Session {
 
   /** Connects anew, at once: not because of a failure, but for a URL to change. */
   #remake(): void {
-    this.#hangUp();
+    this.#hangUp(RETURNS);
     this.#connect();
   }
 
-  #hangUp(): void {
-    if (this.#isConnected()) this.#do({ do: 'disconnect' });
+  #hangUp(code: number): void {
+    if (this.#isConnected()) this.#do({ do: 'disconnect', code });
   }
 
   #giveUp(why: string): void {
-    this.#do({ do: 'disconnect' });
+    this.#do({ do: 'disconnect', code: RETURNS });
     this.#lost(lost(why), 0);
   }
 
@@ -749,7 +749,7 @@ export class Session {
   #lookAfterConnection(live: Live): void {
     const { pingEvery, patience } = this.#settings;
     if (live.isIdle(this.#now)) {
-      this.#do({ do: 'disconnect' });
+      this.#do({ do: 'disconnect', code: GOODBYE });
       this.#rest();
     } else if (live.isSilent(this.#now)) this.#giveUp('the server has gone silent');
     else if (live.asked !== undefined && live.asked.until <= this.#now) {

@@ -11,6 +11,7 @@ use tracing::debug;
 use super::link::{Heard, Link, Tls};
 use super::provider::{Provider, ProviderError};
 use super::subscription::{Progress, Subscription};
+use crate::close::GOODBYE;
 use crate::credential::Credential;
 use crate::effect::Effect;
 use crate::error::Error;
@@ -125,7 +126,7 @@ impl Driver {
             match effect {
                 Effect::Ended { .. } | Effect::State(_) => self.carry_out_one(effect),
                 Effect::Connect(_)
-                | Effect::Disconnect
+                | Effect::Disconnect { .. }
                 | Effect::Send(_)
                 | Effect::Provide
                 | Effect::Deliver { .. }
@@ -133,7 +134,8 @@ impl Driver {
             }
         }
         if let Some(link) = link {
-            link.end().await;
+            // Nothing depends on how that went.
+            _ = link.leave(GOODBYE).await;
         }
         if let Some(done) = done {
             // Nobody may wait for it any more.
@@ -222,7 +224,11 @@ impl Driver {
     fn carry_out_one(&mut self, effect: Effect) {
         match effect {
             Effect::Connect(request) => self.link = Some(Link::open(request, self.tls.clone())),
-            Effect::Disconnect => self.link = None,
+            Effect::Disconnect { code } => {
+                if let Some(link) = self.link.take() {
+                    drop(link.leave(code));
+                }
+            }
             Effect::Send(text) => {
                 if let Some(link) = &self.link {
                     link.say(text);

@@ -9,11 +9,11 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::error::CapacityError;
 use tokio_tungstenite::tungstenite::http::{HeaderValue, Response, header};
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
@@ -55,10 +55,10 @@ pub(super) enum Heard {
     Closed(Close),
 }
 
-/// One end of a WebSocket. Dropping it ends the connection, with a Close frame if there is one.
+/// One end of a WebSocket. Dropping it ends the connection, with a Close frame without a code if there is one.
 #[derive(Debug)]
 pub(super) struct Link {
-    say: mpsc::UnboundedSender<String>,
+    say: mpsc::UnboundedSender<Message>,
     heard: mpsc::Receiver<Heard>,
     task: JoinHandle<()>,
 }
@@ -81,7 +81,7 @@ impl Link {
 
     pub(super) fn say(&self, text: String) {
         // A link that has ended says so; what was to be said on it is said again on the next.
-        drop(self.say.send(text));
+        drop(self.say.send(Message::text(text)));
     }
 
     /// What comes next. Never ends before it has said how.
@@ -89,11 +89,11 @@ impl Link {
         self.heard.recv().await.unwrap_or_else(|| Heard::Closed(Close::lost("the connection broke down")))
     }
 
-    /// Ends the connection and waits until that is done.
-    pub(super) async fn end(self) {
-        let Self { say, heard, task } = self;
-        drop((say, heard));
-        drop(timeout(2 * LAST_WORDS, task).await);
+    /// Ends the connection with a code; the task ends within a few seconds.
+    pub(super) fn leave(self, code: u16) -> JoinHandle<()> {
+        let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::default() };
+        drop(self.say.send(Message::Close(Some(frame))));
+        self.task
     }
 }
 
@@ -129,7 +129,7 @@ fn no_upgrade(response: &Response<Option<Vec<u8>>>) -> Heard {
     Heard::Failed { why, after: after.map(Duration::from_secs) }
 }
 
-async fn talk(socket: Socket, said: mpsc::UnboundedReceiver<String>, hear: mpsc::Sender<Heard>) {
+async fn talk(socket: Socket, said: mpsc::UnboundedReceiver<Message>, hear: mpsc::Sender<Heard>) {
     if hear.send(Heard::Opened).await.is_err() {
         return;
     }
@@ -137,17 +137,24 @@ async fn talk(socket: Socket, said: mpsc::UnboundedReceiver<String>, hear: mpsc:
     tokio::select! {
         () = write(sink, said) => {}
         () = read(stream, &hear) => {}
+        () = overdue(&hear) => {}
     }
 }
 
 /// Ends after the other end of `said` was dropped; an error is noticed by the reader too.
-async fn write(mut sink: SplitSink<Socket, Message>, mut said: mpsc::UnboundedReceiver<String>) {
-    while let Some(text) = said.recv().await {
-        if sink.send(Message::text(text)).await.is_err() {
+async fn write(mut sink: SplitSink<Socket, Message>, mut said: mpsc::UnboundedReceiver<Message>) {
+    while let Some(message) = said.recv().await {
+        if sink.send(message).await.is_err() {
             return std::future::pending().await;
         }
     }
-    drop(timeout(LAST_WORDS, sink.close()).await);
+    drop(sink.close().await);
+}
+
+/// Nobody listens any more, and what was said last does not get away.
+async fn overdue(hear: &mpsc::Sender<Heard>) {
+    hear.closed().await;
+    sleep(LAST_WORDS).await;
 }
 
 async fn read(mut stream: SplitStream<Socket>, hear: &mpsc::Sender<Heard>) {

@@ -21,6 +21,8 @@ pub(crate) struct Talk {
     pub(crate) ended: Vec<(SubscriptionId, Error)>,
     pub(crate) events: Vec<(SubscriptionId, Event)>,
     pub(crate) provided: usize,
+    /// The codes with which connections were ended.
+    pub(crate) left_with: Vec<u16>,
     /// Whether the server can be reached, and what one hears instead.
     pub(crate) reachable: Result<(), &'static str>,
     /// Nothing gets through any more, and nobody is told.
@@ -56,6 +58,7 @@ impl Talk {
             ended: Vec::new(),
             events: Vec::new(),
             provided: 0,
+            left_with: Vec::new(),
             reachable: Ok(()),
             stalled: false,
         }
@@ -86,6 +89,7 @@ impl Talk {
     /// The connection ends; what was on its way is lost.
     pub(crate) fn cut(&mut self, code: u16) {
         self.server.hang_up();
+        self.left_with.push(code);
         self.link = Link::Down;
         self.session.closed(Close::new(code, ""), self.now);
         self.settle();
@@ -108,6 +112,7 @@ impl Talk {
             Some(Wire::Close(code, reason)) => {
                 self.link = Link::Down;
                 self.server.hang_up();
+                self.left_with.push(code);
                 self.session.closed(Close::new(code, reason), self.now);
             }
             None => return false,
@@ -143,10 +148,11 @@ impl Talk {
                     }
                 }
             }
-            Effect::Disconnect => {
+            Effect::Disconnect { code } => {
                 assert_ne!(self.link, Link::Down, "there is something to end");
                 self.link = Link::Down;
                 self.server.hang_up();
+                self.left_with.push(code);
             }
             Effect::Send(text) => {
                 assert_eq!(self.link, Link::Up, "{text} goes nowhere");

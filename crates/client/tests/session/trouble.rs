@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proptest::prelude::*;
+use realtime_client::close::{GOODBYE, RETURNS};
 use realtime_client::{Credential, Gap, Presence, State};
 
 use crate::server::Kind;
@@ -121,6 +122,31 @@ fn a_ping_goes_out_every_20_seconds_and_silence_ends_the_connection() {
         .iter()
         .any(|state| matches!(state, State::Disconnected { close, .. } if close.reason.contains("silent")));
     assert!(silent, "{:?}", talk.states);
+}
+
+#[test]
+fn a_goodbye_is_said_for_good_only() {
+    let mut talk = Talk::new(Kind::Resuming);
+    talk.session.authenticate(Some(Credential::jwt("a").expect("it is one")), None, talk.now);
+    talk.subscribe(["documents"]);
+    talk.stalled = true;
+    talk.seconds(36);
+    assert_eq!(talk.left_with, [RETURNS], "the server may be there, and wait for the next connection");
+    talk.stalled = false;
+    talk.seconds(60);
+    talk.left_with.clear();
+    talk.session.authenticate(None, None, talk.now);
+    talk.settle();
+    assert_eq!(talk.left_with, [RETURNS], "a guest comes on another connection");
+    talk.session.close(talk.now);
+    talk.settle();
+    assert_eq!(talk.left_with, [RETURNS, GOODBYE]);
+
+    let mut talk = Talk::new(Kind::Resuming);
+    let id = talk.subscribe(["documents"]);
+    talk.session.unsubscribe(id, talk.now);
+    talk.seconds(60);
+    assert_eq!(talk.left_with, [GOODBYE], "nothing is listened to");
 }
 
 #[test]

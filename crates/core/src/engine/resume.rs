@@ -10,6 +10,7 @@ use crate::connection::{CatchUp, Connection, Live, Pending};
 use crate::effect::{Effect, Owner};
 use crate::id::{ConnectionId, EventId, ProjectId, SubscriptionId};
 use crate::index::Subscription;
+use crate::leave::Leave;
 use crate::notice::{Delivery, Notice, Outgoing, Recovery, Subscribed};
 use crate::outbox;
 use crate::refusal::{Refusal, RefusalKind};
@@ -25,10 +26,10 @@ const CAUGHT_UP_AT_ONCE: usize = 256;
 const CAUGHT_UP_BYTES: usize = 256 * 1024;
 
 impl Engine {
-    /// The client took leave: what comes after is not missed.
-    pub fn said_goodbye(&mut self, id: ConnectionId) {
+    /// The client ends the connection; [`Self::closed`] comes next.
+    pub fn took_leave(&mut self, id: ConnectionId, leave: Leave) {
         if let Some(connection) = self.connection_mut(id) {
-            connection.goodbye = true;
+            connection.leave = Some(leave);
         }
     }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use realtime_core::effect::{Effect, Owner};
 use realtime_core::engine::Engine;
 use realtime_core::id::{ConnectionId, EventId, PresenceId, SubscriptionId};
+use realtime_core::leave::Leave;
 use realtime_core::notice::{Notice, Outgoing};
 use realtime_core::refusal::{Close, Refusal};
 use realtime_core::replay::{Parked, Place};
@@ -95,7 +96,8 @@ impl World {
             "recovered" => self.directory.is_down = false,
             "open" => self.open(rest)?,
             "close" => self.close(rest)?,
-            "leave" => self.leave(rest)?,
+            "leave" => self.leave(rest, Leave::ForGood)?,
+            "move" => self.leave(rest, Leave::ToReturn)?,
             "got" => self.got(rest)?,
             "gap" => self.gap(),
             "stall" => self.client(rest)?.stalled = true,
@@ -245,11 +247,11 @@ impl World {
         Ok(())
     }
 
-    /// `leave A`: it says goodbye, and then its link is gone.
-    fn leave(&mut self, names: &str) -> Result<(), Failure> {
+    /// `leave A`: it says goodbye, and then its link is gone; `move A`: it says that it comes back.
+    fn leave(&mut self, names: &str, leave: Leave) -> Result<(), Failure> {
         for name in names.split(',') {
             if let Some(id) = self.client(name)?.id {
-                self.engine.said_goodbye(id);
+                self.engine.took_leave(id, leave);
             }
         }
         self.close(names)

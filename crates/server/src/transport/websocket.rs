@@ -6,6 +6,7 @@ pub mod queue;
 pub mod socket;
 
 use std::future::poll_fn;
+use std::ops::RangeInclusive;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use realtime_core::leave::Leave;
 use realtime_core::receipts::Receipts;
 use realtime_protocol::appwrite::hello;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -32,9 +34,19 @@ const WRITE_AHEAD: usize = 64 * 1024;
 /// How long a client may take to answer a Close.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Codes of a client that takes leave (RFC 6455 §7.4.1): it is done, or its page is left.
+/// Codes of a client that leaves for good (RFC 6455 §7.4.1): it is done, or its page is left.
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
+/// Codes for private use (RFC 6455 §7.4.2): our clients end a connection that another one follows with 4000.
+const PRIVATE: RangeInclusive<u16> = 4000..=4999;
+
+/// How a client leaves that ends its connection with this code. Other codes tell of trouble, as a loss does.
+fn leave(code: u16) -> Option<Leave> {
+    match code {
+        NORMAL | GOING_AWAY | NO_STATUS => Some(Leave::ForGood),
+        code => PRIVATE.contains(&code).then_some(Leave::ToReturn),
+    }
+}
 
 /// The transport.
 #[derive(Debug)]
@@ -132,8 +144,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conversation<S> {
                 Ok(Turn::Heard) => {}
                 Err(ended) => {
                     debug!(%ended, "a WebSocket ended");
-                    if matches!(ended, Ended::Closed { code: NORMAL | GOING_AWAY | NO_STATUS, .. }) {
-                        self.peer.said_goodbye();
+                    if let Ended::Closed { code, .. } = ended
+                        && let Some(leave) = leave(code)
+                    {
+                        self.peer.took_leave(leave);
                     }
                     return Poll::Ready(());
                 }

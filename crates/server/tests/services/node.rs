@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::http::{HeaderName, HeaderValue};
+use tungstenite::protocol::CloseFrame;
 use tungstenite::{Message, WebSocket};
 
 /// Longer than anything here takes, even on a busy machine; a test that reaches it fails.
@@ -324,6 +325,14 @@ impl Client {
                 }
             }
         }
+    }
+
+    /// Ends the link with a Close, and waits until the server has taken note.
+    pub(crate) fn close(mut self, code: u16) {
+        let Link::WebSocket(socket) = &mut self.0 else { panic!("an event stream only listens") };
+        let frame = CloseFrame { code: code.into(), reason: "".into() };
+        socket.close(Some(frame)).expect("it is listening");
+        while socket.read().is_ok() {}
     }
 
     /// Sends a message, if anybody still listens.

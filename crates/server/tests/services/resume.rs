@@ -137,6 +137,26 @@ fn a_client_that_does_not_read_is_closed_and_gets_all_of_it_once_it_reads() {
 }
 
 #[test]
+fn a_goodbye_is_for_good_and_a_code_of_the_clients_own_is_not() {
+    let world = World::new(&[]);
+    for (code, recovered) in [(1000, Value::Null), (4000, json!(true))] {
+        let mut client = world.open("websocket", "", &[]);
+        client.expect("connected");
+        let subscribe = json!([{ "subscriptionId": "the-same", "channels": ["documents"] }]);
+        let subscribe = json!({ "type": "subscribe", "data": subscribe });
+        client.say(&subscribe);
+        client.expect("response");
+        client.close(code);
+        world.must_publish(&numbered(0..1, "any"));
+        let mut client = world.open("websocket", "", &[]);
+        client.expect("connected");
+        client.say(&subscribe);
+        assert_eq!(client.expect("response")["data"]["subscriptions"][0]["recovered"], recovered, "{code}");
+        client.close(1000);
+    }
+}
+
+#[test]
 fn a_stream_of_server_sent_events_goes_on_after_the_last_event_that_was_seen() {
     let world = World::new(&[]);
     let mut first = world.connect("sse", "", &[]);

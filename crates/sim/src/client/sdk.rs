@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use realtime_core::leave::Leave;
 use serde_json::{Value, json};
 
 use super::{Driver, Head, Wish, project_of, queries_of};
@@ -163,7 +164,7 @@ impl Driver for SdkClient {
             }
             Some("error") if self.authenticating => {
                 // An application that is not who it is to be tries again.
-                self.wishes.push_back(Wish::Disconnect);
+                self.wishes.push_back(Wish::Disconnect(Leave::ForGood));
                 for confirmed in self.active.values_mut() {
                     *confirmed = false;
                 }
@@ -209,7 +210,7 @@ impl Driver for SdkClient {
         if matches!(self.phase, Phase::Stopped) {
             return;
         }
-        self.wishes.push_back(Wish::Disconnect);
+        self.wishes.push_back(Wish::Disconnect(Leave::ForGood));
         for confirmed in self.active.values_mut() {
             *confirmed = false;
         }

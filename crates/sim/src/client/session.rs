@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use realtime_client::close::Close;
+use realtime_client::close::{Close, GOODBYE};
 use realtime_client::effect::Effect;
 use realtime_client::session::{Session, Settings};
 use realtime_client::{Advice, Credential, Endpoint, Query, State, SubscriptionId};
+use realtime_core::leave::Leave;
 
 use super::{Driver, Head, Wish, project_of, queries_of};
 use crate::directory::token_of;
@@ -123,7 +124,8 @@ impl Driver for SessionClient {
                     let headers = request.headers().map(|(name, value)| (name, value.to_owned()));
                     Wish::Connect(Head { uri, headers: headers.collect() })
                 }
-                Effect::Disconnect => Wish::Disconnect,
+                Effect::Disconnect { code: GOODBYE } => Wish::Disconnect(Leave::ForGood),
+                Effect::Disconnect { .. } => Wish::Disconnect(Leave::ToReturn),
                 Effect::Send(text) => Wish::Send(text),
                 Effect::Provide => continue,
                 Effect::Deliver { subscription, event } => {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use realtime_core::leave::Leave;
 use serde_json::Value;
 
 use super::{Driver, Head, Wish, project_of};
@@ -111,7 +112,7 @@ impl Driver for UrlClient {
     fn toggle(&mut self, _interest: usize, _now: Instant) {}
 
     fn leave(&mut self, back_at: Instant, _now: Instant) {
-        self.wishes.push_back(Wish::Disconnect);
+        self.wishes.push_back(Wish::Disconnect(Leave::ForGood));
         self.tell(Told::Ended(NAME.to_owned()));
         self.last = None;
         self.connect_at = Some(back_at);

@@ -34,12 +34,12 @@ impl World {
                     client.attempt += 1;
                     self.clock.plan(now + latency, Happening::Knock(number, client.attempt, head));
                 }
-                Wish::Disconnect => {
+                Wish::Disconnect(leave) => {
                     let Some(client) = self.clients.get_mut(number) else { return };
                     client.attempt += 1;
                     if let Some(link) = client.link.take() {
                         self.let_go(link);
-                        self.say(link, Said::Close);
+                        self.say(link, Said::Close(leave));
                     }
                 }
                 Wish::Send(text) => {
@@ -245,8 +245,8 @@ impl World {
                     self.step(shard, |engine| engine.acknowledge(connection, receipt, now));
                 }
             }
-            Said::Close => {
-                self.step(shard, |engine| engine.said_goodbye(connection));
+            Said::Close(leave) => {
+                self.step(shard, |engine| engine.took_leave(connection, leave));
                 self.part(link);
             }
         }

@@ -11,8 +11,8 @@ export const EXCERPT = 60;
 export interface Link {
   /** What is sent on a connection that is over is lost. */
   send(text: string): void;
-  /** Ends the connection, or the attempt at one. Nothing more is heard of it. */
-  end(): void;
+  /** Ends the connection, or the attempt at one, with a close code. Nothing more is heard of it. */
+  end(code: number): void;
 }
 
 /** What comes from a link, until `failed` or `closed`, which come last. */

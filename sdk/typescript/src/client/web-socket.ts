@@ -1,6 +1,6 @@
 // A link over a WebSocket.
 
-import { type Close, lost } from '../close.js';
+import { type Close, lost, RETURNS } from '../close.js';
 import { RealtimeError } from '../error.js';
 import { type Heard, type Link, MAX_MESSAGE } from './link.js';
 
@@ -60,13 +60,13 @@ export function openWebSocket(
         // It is over, which it says by itself; what was to be said on it is said again on the next.
       }
     },
-    end() {
+    end(code) {
       ended = true;
       if (socket === undefined) return;
       socket.onopen = socket.onmessage = socket.onclose = null;
       // `ws` complains of a handshake that is broken off, and nobody listening to that would end the process.
       socket.onerror = () => {};
-      socket.close(1000);
+      socket.close(code);
     },
   };
 }
@@ -87,7 +87,7 @@ function listen(socket: WebSocketLike, heard: Heard): void {
     if (typeof data !== 'string') return heard.alive();
     if (data.length <= MAX_MESSAGE) return heard.text(data);
     end({ code: 1009, reason: `the server sent a message of ${data.length} characters` });
-    socket.close(1000);
+    socket.close(RETURNS);
   };
   // A close always follows, which browsers say nothing in, and others say here what went wrong.
   socket.onerror = (event: { message?: unknown }) => {

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
+import { RETURNS } from '../../src/close.js';
 import { Appwrite, Credential, type RealtimeError, type RealtimeEvent, type State } from '../../src/index.js';
 import { client, turn, Wire } from './wire.js';
 
@@ -283,7 +284,7 @@ test('a message that is too long ends the connection, bytes and late words do no
   wire.say(7);
   wire.say('x'.repeat(16 * 1024 * 1024 + 1));
   expect(ends).toMatchObject([{ code: 1009, advice: 'later' }]);
-  expect(wire.closed).toBe(1000);
+  expect(wire.closed).toBe(RETURNS);
   wire.event('1', {}, subscription.id);
   wire.end(1008);
   expect([got.length, ends.length]).toEqual([0, 1]);

@@ -24,6 +24,8 @@ export class Talk {
   ended: { subscription: string; why: RealtimeError }[] = [];
   events: { subscription: string; event: RealtimeEvent }[] = [];
   provided = 0;
+  /** The codes with which connections were ended. */
+  leftWith: number[] = [];
   /** What one hears in place of the server, if it cannot be reached. */
   unreachable: string | undefined;
   /** WebSockets do not get through. */
@@ -121,6 +123,7 @@ export class Talk {
         expect(this.link, 'there is something to end').not.toBe('down');
         this.link = 'down';
         this.server.hangUp();
+        this.leftWith.push(effect.code);
         break;
       case 'send':
         expect(this.link, `${effect.text} goes nowhere`).toBe('up');

@@ -3,6 +3,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
+import { GOODBYE, RETURNS } from '../../src/close.js';
 import { Credential } from '../../src/credential.js';
 import { interest } from '../../src/interest.js';
 import { KINDS } from './server.js';
@@ -115,6 +116,29 @@ test('a ping goes out every 20 seconds and silence ends the connection', () => {
   talk.stalled = true;
   talk.seconds(36);
   expect(talk.told('disconnected')[0]?.reason).toContain('silent');
+});
+
+test('a goodbye is said for good only', () => {
+  const talk = new Talk('resuming');
+  talk.session.authenticate(Credential.jwt('a'), undefined, talk.now);
+  talk.subscribe('documents');
+  talk.stalled = true;
+  talk.seconds(36);
+  expect(talk.leftWith, 'the server may be there, and wait for the next connection').toEqual([RETURNS]);
+  talk.stalled = false;
+  talk.seconds(60);
+  talk.leftWith = [];
+  talk.session.authenticate(undefined, undefined, talk.now);
+  talk.settle();
+  expect(talk.leftWith, 'a guest comes on another connection').toEqual([RETURNS]);
+  talk.session.close(talk.now);
+  talk.settle();
+  expect(talk.leftWith).toEqual([RETURNS, GOODBYE]);
+
+  const idle = new Talk('resuming');
+  idle.unsubscribe(idle.subscribe('documents'));
+  idle.seconds(60);
+  expect(idle.leftWith, 'nothing is listened to').toEqual([GOODBYE]);
 });
 
 test('any sign of life counts in place of a pong', () => {
