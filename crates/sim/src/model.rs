@@ -145,6 +145,8 @@ pub struct Visit {
     pub opened_at: Instant,
     /// When the client had done with it.
     pub left_at: Option<Instant>,
+    /// When its engine had done with it.
+    pub ended_at: Option<Instant>,
     /// When it last lost what was under way.
     pub cut_at: Option<Instant>,
     /// Until when the client does not read.

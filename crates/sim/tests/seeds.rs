@@ -95,6 +95,11 @@ const FOUND: &[(u64, &str)] = &[
         "a client that gave up a silent link said goodbye, so that where it had stood was forgotten, and the connection \
          after the next one was vouched for",
     ),
+    (
+        117_701_237_640_597,
+        "a client that was sent away was to get nothing twice though a server held a link still that the client had \
+         long lost",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

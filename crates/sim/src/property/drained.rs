@@ -65,8 +65,10 @@ impl Drained {
         // Two notes of where it stood that are about the same moment say nothing of which is the later one.
         let has_moved =
             own.clone().any(|other| other.left_at.is_some_and(|left| left >= since && left < until));
+        // A server that has not noticed yet tells where the client stood on a link of before once it does.
         let is_whole = own.clone().all(|other| {
-            other.cut_at.is_none_or(|at| at < since) && other.stalled_until.is_none_or(|until| until < since)
+            other.cut_at.is_none_or(|_| other.ended_at.is_some_and(|at| at < since))
+                && other.stalled_until.is_none_or(|until| until < since)
         });
         let feed = truth.feeds.get(&visit.shard);
         let mut gaps = feed.into_iter().flat_map(|feed| feed.gaps.iter());

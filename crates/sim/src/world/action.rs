@@ -177,6 +177,9 @@ impl World {
             if let Some(link) = self.network.link(link) {
                 link.connection = None;
             }
+            if let Some(visit) = self.model.visits.get_mut(link) {
+                visit.ended_at = Some(now);
+            }
             let at = now + self.random.millis(0, NOTICED);
             self.clock.plan(at, Happening::ClientNotices(link));
         }

@@ -109,6 +109,7 @@ impl World {
             shard,
             opened_at: now,
             left_at: None,
+            ended_at: None,
             cut_at: None,
             stalled_until: None,
         });
@@ -215,6 +216,10 @@ impl World {
         let Some((shard, connection)) = self.connection_of(link) else { return };
         if let Some(link) = self.network.link(link) {
             link.connection = None;
+        }
+        let now = self.now();
+        if let Some(visit) = self.model.visits.get_mut(link) {
+            visit.ended_at = Some(now);
         }
         self.step(shard, |engine| engine.closed(connection));
         if self.nodes.get(shard.0).is_some_and(|node| node.leaving.is_some()) {
