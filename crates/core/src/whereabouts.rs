@@ -1,7 +1,8 @@
 //! What one node remembers of where subscriptions stood, and how it takes what a memory that all nodes share says.
 
-use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
+
+use hashlink::LinkedHashMap;
 
 use crate::effect::Owner;
 use crate::id::SubscriptionId;
@@ -17,8 +18,6 @@ const DEAF: Duration = Duration::from_secs(10);
 const SAME: Duration = Duration::from_millis(100);
 /// Places remembered at most; the oldest are forgotten beyond it.
 const MAX_PLACES: usize = if cfg!(test) { 10_000 } else { 1_000_000 };
-/// Former writings of places that are remembered still, at most, beside as many as there are places.
-const MAX_REWRITTEN: usize = 1_024;
 
 /// A subscription, whoever's it is.
 pub type Key = (Owner, SubscriptionId);
@@ -28,10 +27,8 @@ pub type Key = (Owner, SubscriptionId);
 pub struct Whereabouts {
     keeps: Duration,
     keeps_requests: Duration,
-    places: HashMap<Key, Known>,
-    /// In the order in which they were written, by the number of the writing; some have been written again since.
-    order: VecDeque<(Instant, u64, Key)>,
-    writings: u64,
+    /// In the order in which they were last written.
+    places: LinkedHashMap<Key, Known>,
     /// When a place that was not old was last forgotten for want of room.
     forgot_at: Option<Instant>,
 }
@@ -40,21 +37,13 @@ pub struct Whereabouts {
 struct Known {
     parked: Parked,
     written: Instant,
-    writing: u64,
 }
 
 impl Whereabouts {
     /// Remembers places for as long as events are kept, and a little longer; those of requests in the URL for a time of
     /// their own.
     pub fn new(window: Duration, keeps_requests: Duration) -> Self {
-        Self {
-            keeps: window + LONGER,
-            keeps_requests,
-            places: HashMap::new(),
-            order: VecDeque::new(),
-            writings: 0,
-            forgot_at: None,
-        }
+        Self { keeps: window + LONGER, keeps_requests, places: LinkedHashMap::new(), forgot_at: None }
     }
 
     /// For how long a place is remembered.
@@ -81,23 +70,16 @@ impl Whereabouts {
             return;
         };
         let parked = Parked { position, at: at.unwrap_or(now) };
-        self.writings += 1;
-        self.order.push_back((now, self.writings, key.clone()));
-        self.places.insert(key, Known { parked, written: now, writing: self.writings });
-        let keeps = self.keeps;
-        while let Some((at, writing, key)) =
-            self.order.pop_front_if(|(at, _, _)| *at + keeps < now || self.places.len() > MAX_PLACES)
-        {
-            if is_current(&self.places, &key, writing) {
-                self.places.remove(&key);
-                if at + keeps >= now {
-                    self.forgot_at = Some(now);
-                }
+        self.places.insert(key, Known { parked, written: now });
+        while let Some((_, oldest)) = self.places.front() {
+            let is_old = oldest.written + self.keeps < now;
+            if !is_old && self.places.len() <= MAX_PLACES {
+                break;
             }
-        }
-        // However often the same places are written, they cost no more.
-        if self.order.len() > MAX_REWRITTEN + 2 * self.places.len() {
-            self.order.retain(|(_, writing, key)| is_current(&self.places, key, *writing));
+            if !is_old {
+                self.forgot_at = Some(now);
+            }
+            self.places.pop_front();
         }
     }
 
@@ -118,11 +100,6 @@ impl Whereabouts {
         });
         known.collect()
     }
-}
-
-/// Whether a place has not been written since this writing.
-fn is_current(places: &HashMap<Key, Known>, key: &Key, writing: u64) -> bool {
-    places.get(key).is_some_and(|known| known.writing == writing)
 }
 
 /// Puts what the shared memory says of a subscription beside what is known here. `age` is how long ago the place was
@@ -171,24 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn places_that_are_written_over_and_over_cost_no_more() {
+    fn a_place_that_is_written_again_is_kept_for_as_long_as_a_new_one() {
         let start = Instant::now();
         let mut here = Whereabouts::new(WINDOW, SHORT);
-        for number in 0..10_000 {
-            let place = Place { position: Position::Beginning, at: None };
-            here.remember(
-                (owner(), format!("s{}", number % 10).as_str().into()),
-                Some(place),
-                start + SAME * number,
-            );
-        }
-        assert!(here.order.len() <= MAX_REWRITTEN + 2 * 10 + 1, "{}", here.order.len());
-        for _ in 0..10_000 {
-            let place = Place { position: Position::Beginning, at: None };
-            here.remember((owner(), "s3".into()), Some(place), start + SAME * 9_999);
-        }
-        assert!(here.order.len() <= MAX_REWRITTEN + 2 * 10 + 1, "at one moment: {}", here.order.len());
-        assert_eq!(here.recall(&owner(), &["s3".into()], start + SAME * 10_000).len(), 1);
+        let place = || Some(Place { position: after("e1"), at: None });
+        here.remember((owner(), "twice".into()), place(), start);
+        here.remember((owner(), "once".into()), place(), start);
+        here.remember((owner(), "twice".into()), place(), start + WINDOW);
+        here.remember((owner(), "other".into()), place(), start + WINDOW + LONGER + SAME);
+        let ids = ["once".into(), "twice".into()];
+        let known = here.recall(&owner(), &ids, start + WINDOW + LONGER + SAME);
+        assert_eq!(known.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["twice"]);
+        assert_eq!(here.places.len(), 2, "what is too old makes room");
     }
 
     #[test]

@@ -23,6 +23,10 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(45);
 /// How long to wait when the process has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
+/// Whether the kernel gives a client's socket what was set on the one it came to (Linux clones it), so that it need not be
+/// set for each client.
+const INHERITS: bool = cfg!(target_os = "linux");
+
 /// Opens the port.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
@@ -31,6 +35,9 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     }?;
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
+    if INHERITS {
+        set_up(&SockRef::from(&socket))?;
+    }
     socket.listen(BACKLOG)
 }
 
@@ -59,21 +66,23 @@ pub(crate) async fn run(listener: TcpListener, shards: Arc<[ShardInbox]>, mut st
     }
 }
 
-/// Sets the socket up for small messages and dead peers, and takes it off this runtime.
+/// Takes a client off this runtime, for its shard's.
 fn prepare(stream: TcpStream, address: SocketAddr) -> Option<std::net::TcpStream> {
-    let socket = SockRef::from(&stream);
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    let set = socket
-        .set_tcp_nodelay(true)
-        .and_then(|()| socket.set_tcp_keepalive(&keepalive))
-        .and_then(|()| set_user_timeout(&socket));
-    if let Err(error) = set {
+    if !INHERITS && let Err(error) = set_up(&SockRef::from(&stream)) {
         debug!(%address, %error, "could not set up a client's socket");
     }
     stream
         .into_std()
         .inspect_err(|error| debug!(%address, %error, "a client was lost on its way to a shard"))
         .ok()
+}
+
+/// Sets a socket up for small messages and dead peers.
+fn set_up(socket: &SockRef<'_>) -> io::Result<()> {
+    socket.set_tcp_nodelay(true)?;
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    socket.set_tcp_keepalive(&keepalive)?;
+    set_user_timeout(socket)
 }
 
 #[cfg(target_os = "linux")]

@@ -100,6 +100,10 @@ const FOUND: &[(u64, &str)] = &[
         "a client that was sent away was to get nothing twice though a server held a link still that the client had \
          long lost",
     ),
+    (
+        117_701_364_592_659,
+        "a client took the answer to what it had said before for that to its authentication, and stayed a guest",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

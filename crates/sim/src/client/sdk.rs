@@ -150,10 +150,11 @@ impl Driver for SdkClient {
                 let all: Vec<usize> = self.active.keys().copied().collect();
                 self.subscribe(&all);
             }
-            Some("response") if data.get("to").and_then(Value::as_str) == Some("subscribe") => {
-                self.answered(&data);
-            }
-            Some("response") => self.authenticating = false,
+            Some("response") => match data.get("to").and_then(Value::as_str) {
+                Some("subscribe") => self.answered(&data),
+                Some("authentication") => self.authenticating = false,
+                Some(_) | None => {}
+            },
             Some("event") => {
                 let id = data.get("id").and_then(Value::as_str);
                 let Some(event) = id.and_then(|id| id.strip_prefix('e')?.parse().ok()) else { return };
