@@ -104,6 +104,10 @@ const FOUND: &[(u64, &str)] = &[
         117_701_364_592_659,
         "a client took the answer to what it had said before for that to its authentication, and stayed a guest",
     ),
+    (
+        117_700_751_583_783,
+        "events that waited for roles to be read again were counted as if they had found no room in the outbox",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

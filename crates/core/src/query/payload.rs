@@ -1,25 +1,47 @@
 //! The resource that an event is about, opened only as far as filters ask.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
+
+/// Members that an object mostly has room for without growing: a document has some ten of Appwrite's own.
+const USUAL: usize = 16;
 
 /// The resource an event is about: a JSON object kept as bytes. Its keys are found at most once and each attribute
 /// is parsed at most once, however many filters ask, and not at all if none does.
 #[derive(Debug)]
 pub struct Payload {
     text: Bytes,
-    attributes: OnceLock<Option<BTreeMap<String, Attribute>>>,
+    /// In the order of their names, which are distinct.
+    attributes: OnceLock<Option<Box<[Attribute]>>>,
 }
 
-/// The text of one attribute, and its value once asked for: `None` if it nests deeper than the parser follows.
+/// Where an attribute is, and its value once asked for: `None` if it nests deeper than the parser follows.
 #[derive(Debug)]
 struct Attribute {
-    text: Bytes,
+    name: Name,
+    text: Span,
     value: OnceLock<Option<Value>>,
+}
+
+/// A part of the text. Names and values are not copied out of it: most events have many that nobody asks for.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+}
+
+#[derive(Debug)]
+enum Name {
+    Written(Span),
+    /// It has escapes, or stands nowhere.
+    Spelled(Box<str>),
 }
 
 impl Payload {
@@ -41,31 +63,108 @@ impl Payload {
     /// The value of a top-level key. `None` if there is no such key, or if its value is nested deeper than 127
     /// levels, or if it is a number beyond all floats: nothing can be said of such a value, so no condition on it holds.
     pub(crate) fn attribute(&self, name: &str) -> Option<&Value> {
-        let attribute = self.attributes()?.get(name)?;
-        attribute.value.get_or_init(|| serde_json::from_slice(&attribute.text).ok()).as_ref()
+        let attribute = self.find(name)?;
+        let read = || serde_json::from_slice(attribute.text.of(&self.text)).ok();
+        attribute.value.get_or_init(read).as_ref()
     }
 
-    fn attributes(&self) -> Option<&BTreeMap<String, Attribute>> {
-        self.attributes.get_or_init(|| self.find_attributes()).as_ref()
+    fn find(&self, name: &str) -> Option<&Attribute> {
+        let attributes = self.attributes()?;
+        let place =
+            attributes.binary_search_by(|other| other.name.of(&self.text).cmp(name.as_bytes())).ok()?;
+        attributes.get(place)
+    }
+
+    fn attributes(&self) -> Option<&[Attribute]> {
+        self.attributes.get_or_init(|| self.find_attributes()).as_deref()
     }
 
     /// Raw values are skipped over without recursion, so one that is nested without end hides no other.
-    fn find_attributes(&self) -> Option<BTreeMap<String, Attribute>> {
-        let attribute = |raw: &RawValue| Attribute {
-            text: self.text.slice_ref(raw.get().as_bytes()),
-            value: OnceLock::new(),
+    fn find_attributes(&self) -> Option<Box<[Attribute]>> {
+        let text = &self.text;
+        let attribute = |name, raw: &RawValue| {
+            Some(Attribute { name, text: Span::within(text, raw.get())?, value: OnceLock::new() })
         };
-        if let Ok(object) = serde_json::from_slice::<BTreeMap<String, &RawValue>>(&self.text) {
-            return Some(object.into_iter().map(|(name, raw)| (name, attribute(raw))).collect());
+        let found: Option<Vec<Attribute>> = if let Ok(Object(members)) = serde_json::from_slice(text) {
+            let named = |name: Cow<'_, str>| match name {
+                Cow::Borrowed(name) => Some(Name::Written(Span::within(text, name)?)),
+                Cow::Owned(name) => Some(Name::Spelled(name.into())),
+            };
+            members.into_iter().map(|(name, raw)| attribute(named(name)?, raw)).collect()
+        } else {
+            // PHP cannot tell a list from an object with keys 0, 1, 2….
+            let list = serde_json::from_slice::<Vec<&RawValue>>(text).ok()?;
+            let members = list.into_iter().enumerate();
+            members.map(|(index, raw)| attribute(Name::Spelled(index.to_string().into()), raw)).collect()
+        };
+        let mut found = found?;
+        // Of those with the same name the last counts.
+        found.reverse();
+        found.sort_by(|one, other| one.name.of(text).cmp(other.name.of(text)));
+        found.dedup_by(|later, kept| later.name.of(text) == kept.name.of(text));
+        Some(found.into())
+    }
+}
+
+impl Span {
+    /// Where a part of the text is in it.
+    fn within(text: &[u8], part: &str) -> Option<Self> {
+        let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+        Some(Self { start, end: start + part.len() })
+    }
+
+    fn of(self, text: &[u8]) -> &[u8] {
+        text.get(self.start..self.end).unwrap_or_default()
+    }
+}
+
+impl Name {
+    fn of<'a>(&'a self, text: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::Written(span) => span.of(text),
+            Self::Spelled(name) => name.as_bytes(),
         }
-        // PHP cannot tell a list from an object with keys 0, 1, 2….
-        let list = serde_json::from_slice::<Vec<&RawValue>>(&self.text).ok()?;
-        Some(list.into_iter().enumerate().map(|(index, raw)| (index.to_string(), attribute(raw))).collect())
+    }
+}
+
+/// The members of a JSON object as they stand.
+struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+/// A name that is borrowed from the text unless it has escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::with_capacity(USUAL);
+                while let Some((Key(name), raw)) = map.next_entry()? {
+                    members.push((name, raw));
+                }
+                Ok(Object(members))
+            }
+        }
+
+        deserializer.deserialize_map(Members)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -73,8 +172,7 @@ mod tests {
         let payload = Payload::new(Bytes::from_static(br#"{"a":1,"b":2}"#));
         assert!(payload.attributes.get().is_none());
         assert_eq!(payload.attribute("a"), Some(&Value::from(1)));
-        let unread =
-            |name: &str| payload.attributes().and_then(|all| all.get(name)).map(|b| b.value.get().is_none());
+        let unread = |name: &str| payload.find(name).map(|found| found.value.get().is_none());
         assert_eq!((unread("a"), unread("b"), unread("c")), (Some(false), Some(true), None));
     }
 
@@ -91,5 +189,28 @@ mod tests {
         let payload = Payload::new(Bytes::from_static(b"[7,8]"));
         assert_eq!(payload.attribute("1"), Some(&Value::from(8)));
         assert_eq!(payload.attribute("01"), None);
+    }
+
+    #[test]
+    fn names_may_have_escapes_and_the_last_of_several_counts() {
+        let payload = Payload::new(Bytes::from_static(br#"{"b":0,"a":1,"\u0061":2,"\"":3,"":4,"b":5}"#));
+        for (name, value) in [("a", 2), ("\"", 3), ("", 4), ("b", 5)] {
+            assert_eq!(payload.attribute(name), Some(&Value::from(value)), "{name}");
+        }
+        assert_eq!((payload.attribute("c"), payload.attribute("\\u0061")), (None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn attributes_are_those_that_a_map_has(members in prop::collection::vec(("[ab\\\\\"é]{0,2}", any::<u8>()), 0..40)) {
+            let written = members.iter().map(|(name, value)| format!("{}:{value}", Value::from(name.as_str())));
+            let text = format!("{{{}}}", written.collect::<Vec<_>>().join(","));
+            let payload = Payload::new(Bytes::from(text));
+            let map: BTreeMap<String, u8> = members.into_iter().collect();
+            for (name, value) in &map {
+                prop_assert_eq!(payload.attribute(name), Some(&Value::from(*value)));
+            }
+            prop_assert_eq!(payload.attributes().map(<[_]>::len), Some(map.len()));
+        }
     }
 }

@@ -34,25 +34,26 @@ struct Pace {
 
 impl Slow {
     fn event(&mut self, link: LinkId, event: usize, truth: &Model) -> Result<(), String> {
-        let (Some(visit), Some(pace)) = (truth.visits.get(link), self.links.get_mut(&link)) else {
-            return Ok(());
-        };
+        let Some(visit) = truth.visits.get(link) else { return Ok(()) };
         let client = visit.client;
         let Some(taken_at) = truth.feeds.get(&visit.shard).and_then(|feed| feed.taken_at(event)) else {
             return Ok(());
         };
         let resumed_at = visit.stalled_until.unwrap_or(visit.opened_at);
+        let rechecked = self.rechecked(client, link, truth);
+        let Some(pace) = self.links.get_mut(&link) else { return Ok(()) };
         if pace.has_stalled && taken_at < resumed_at && !pace.came_back {
             pace.backlog += 1;
-            let most = truth.setting.outbox.count + truth.setting.link_bytes / SMALLEST + 2;
+            // Those that wait for roles are not in the outbox yet.
+            let held = if rechecked { truth.setting.held_events } else { 0 };
+            let most = truth.setting.outbox.count + truth.setting.link_bytes / SMALLEST + 2 + held;
             if pace.backlog > most {
                 let read = pace.backlog;
                 return Err(format!("{read} events waited for client {client}; {most} had room"));
             }
         }
         let took = truth.now.saturating_duration_since(taken_at);
-        let rechecked = self.rechecked(client, link, truth);
-        let pace = self.links.get(&link).is_none_or(|pace| pace.has_stalled || pace.came_back);
+        let pace = pace.has_stalled || pace.came_back;
         let plain = truth.setting.clients.get(client).is_some_and(|plan| plan.pace.is_zero());
         // A link that holds little takes a burst in many turns.
         if truth.setting.link_bytes >= WIDE
