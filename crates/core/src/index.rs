@@ -13,6 +13,7 @@ mod tests;
 mod values;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hint::black_box;
 
 use foldhash::quality::FixedState;
 use smallvec::SmallVec;
@@ -32,6 +33,9 @@ use crate::role::Role;
 ///
 /// Tests split early, so that small cases reach both ways.
 const CROWD: usize = if cfg!(test) { 4 } else { 48 };
+
+/// So many of a crowd are fetched from memory at the same time.
+const AT_ONCE: usize = 16;
 
 /// Of a subscription to more channels than these, each of the event's channels is asked whether it is there, which does not
 /// cost more for more of them.
@@ -465,6 +469,27 @@ struct Search<'a> {
 impl Search<'_> {
     /// Takes candidates on a channel of the event. `wanted` are the event's roles where they have not been chosen by role.
     fn collect(&mut self, candidates: &[u32], wanted: Option<&[Term]>) {
+        for some in candidates.chunks(AT_ONCE) {
+            if candidates.len() > CROWD {
+                self.fetch(some);
+            }
+            self.collect_some(some, wanted);
+        }
+    }
+
+    /// Reads a little of what these will be asked for. No cache holds a crowd, and what is read here does not depend on one
+    /// another, so that the processor waits for the memory of all of them at the same time.
+    fn fetch(&self, candidates: &[u32]) {
+        let entries = candidates.iter().filter_map(|number| self.entries.get(*number as usize)?.as_ref());
+        let parts: SmallVec<[(&str, usize); AT_ONCE]> =
+            entries.map(|entry| (entry.subscription.id.as_str(), entry.connection.slot() as usize)).collect();
+        for (id, slot) in parts {
+            black_box(id.as_bytes().first().copied());
+            black_box(self.places.get(slot).copied());
+        }
+    }
+
+    fn collect_some(&mut self, candidates: &[u32], wanted: Option<&[Term]>) {
         for number in candidates {
             let Some(Some(entry)) = self.entries.get_mut(*number as usize) else { continue };
             if entry.round == self.round {

@@ -24,7 +24,8 @@ pub struct Receipts {
     number: u32,
     /// Events since the last Ping.
     events: u32,
-    has_answered: bool,
+    /// It has, or is known to.
+    answers: bool,
     has_beaten: bool,
     /// A whole heartbeat long no Ping was answered, nor any before.
     is_overdue: bool,
@@ -33,6 +34,11 @@ pub struct Receipts {
 }
 
 impl Receipts {
+    /// `answers` says that the client is one of those that are known to answer Pings, whatever it seems.
+    pub fn new(answers: bool) -> Self {
+        Self { answers, ..Self::default() }
+    }
+
     /// An event is on its way.
     pub fn event(&mut self) {
         self.events = self.events.saturating_add(1);
@@ -59,7 +65,7 @@ impl Receipts {
 
     /// The same for a Ping that is a heartbeat.
     pub fn beat(&mut self, receipt: Receipt) -> Bytes {
-        self.is_overdue |= self.has_beaten && !self.has_answered;
+        self.is_overdue |= self.has_beaten && !self.answers;
         self.has_beaten = true;
         self.ask(receipt)
     }
@@ -74,13 +80,13 @@ impl Receipts {
     pub fn answered(&mut self, payload: &[u8]) -> Option<Receipt> {
         let at = self.asked.iter().position(|(number, _)| payload == number.to_be_bytes())?;
         let (_, receipt) = self.asked.drain(..=at).next_back()?;
-        self.has_answered = true;
+        self.answers = true;
         Some(receipt)
     }
 
     /// Whether the client answers no Ping at all, so that what was sent has to count as got.
     pub fn is_mute(&self) -> bool {
-        self.is_mute && !self.has_answered
+        self.is_mute && !self.answers
     }
 }
 
@@ -150,5 +156,15 @@ mod tests {
         receipts.beat(Receipt::default());
         receipts.heard();
         assert!(!receipts.is_mute(), "it has answered before");
+    }
+
+    #[test]
+    fn a_client_that_is_known_to_answer_is_never_mute() {
+        let mut receipts = Receipts::new(true);
+        for _ in 0..3 {
+            receipts.beat(Receipt::default());
+            receipts.heard();
+        }
+        assert!(!receipts.is_mute());
     }
 }

@@ -81,13 +81,20 @@ impl Network {
     }
 
     /// A new link.
-    pub fn open(&mut self, client: usize, shard: ShardId, connection: ConnectionId, now: Instant) -> LinkId {
+    pub fn open(
+        &mut self,
+        client: usize,
+        shard: ShardId,
+        connection: ConnectionId,
+        receipts: Receipts,
+        now: Instant,
+    ) -> LinkId {
         let id = self.links.len();
         self.links.push(Link {
             client,
             shard,
             connection: Some(connection),
-            receipts: Receipts::default(),
+            receipts,
             is_held: true,
             readable_at: now,
             down: VecDeque::new(),

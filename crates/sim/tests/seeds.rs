@@ -108,6 +108,10 @@ const FOUND: &[(u64, &str)] = &[
         117_700_751_583_783,
         "events that waited for roles to be read again were counted as if they had found no room in the outbox",
     ),
+    (
+        117_700_485_916_545,
+        "a client that read nothing for several heartbeats, but said something, was taken for one that never answers",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

@@ -86,12 +86,20 @@ async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
         }
     };
     let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
+    // Who wants to be told of gaps goes by this project's protocol, which has every client answer Pings.
+    let receipts = Receipts::new(hello.as_ref().is_ok_and(|hello| hello.wants_gaps));
     let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), WebSocket.name());
     let limit = entrance.settings.max_message;
     // The plain stream spares each read and write a call through a table, and hyper's buffers.
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Conversation::begin(Socket::new(parts.io.into_inner(), parts.read_buf, limit), peer),
-        Err(upgraded) => Conversation::begin(Socket::new(TokioIo::new(upgraded), Bytes::new(), limit), peer),
+        Ok(parts) => {
+            let socket = Socket::new(parts.io.into_inner(), parts.read_buf, limit);
+            Conversation::begin(socket, peer, receipts);
+        }
+        Err(upgraded) => {
+            let socket = Socket::new(TokioIo::new(upgraded), Bytes::new(), limit);
+            Conversation::begin(socket, peer, receipts);
+        }
     }
 }
 
@@ -106,8 +114,8 @@ struct Conversation<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conversation<S> {
     /// In a task of its own, which keeps nothing of the handshake and is no larger than a quiet connection needs.
-    fn begin(socket: Socket<S>, peer: Peer) {
-        let mut conversation = Self { socket, peer, receipts: Receipts::default(), is_full: false };
+    fn begin(socket: Socket<S>, peer: Peer, receipts: Receipts) {
+        let mut conversation = Self { socket, peer, receipts, is_full: false };
         tokio::task::spawn_local(async move {
             poll_fn(|context| conversation.poll(context)).await;
             // The connection is over for everybody else; the client sees the last words.

@@ -101,8 +101,9 @@ impl World {
             return;
         };
         let shard = (node, self.random.below(self.plan.setting.shards));
+        let receipts = Receipts::new(hello.wants_gaps);
         let Some(connection) = self.engine(shard).map(|engine| engine.open(hello, now)) else { return };
-        let link = self.network.open(number, shard, connection, now);
+        let link = self.network.open(number, shard, connection, receipts, now);
         self.figures.links += 1;
         self.model.visits.push(Visit {
             client: number,
