@@ -35,7 +35,7 @@ use crate::role::Role;
 const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 
 /// So many of a crowd are fetched from memory at the same time.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 
 /// Of a subscription to more channels than these, each of the event's channels is asked whether it is there, which does not
 /// cost more for more of them.
@@ -469,6 +469,7 @@ struct Search<'a> {
 impl Search<'_> {
     /// Takes candidates on a channel of the event. `wanted` are the event's roles where they have not been chosen by role.
     fn collect(&mut self, candidates: &[u32], wanted: Option<&[Term]>) {
+        self.found.reserve(candidates.len());
         for some in candidates.chunks(AT_ONCE) {
             if candidates.len() > CROWD {
                 self.fetch(some);
