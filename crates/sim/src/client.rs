@@ -50,6 +50,8 @@ pub trait Driver: Debug {
     fn pinged(&mut self, now: Instant);
     /// The link has ended, with this code; 1006 is without a word.
     fn closed(&mut self, code: u16, now: Instant);
+    /// It reads nothing until then. Official SDKs run in pages, which do one thing at a time: they say nothing either.
+    fn stalls(&mut self, _until: Instant) {}
     /// The application ends a subscription, or makes it anew.
     fn toggle(&mut self, interest: usize, now: Instant);
     /// The application says goodbye and starts again at some time.

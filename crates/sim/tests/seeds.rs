@@ -112,6 +112,11 @@ const FOUND: &[(u64, &str)] = &[
         117_700_485_916_545,
         "a client that read nothing for several heartbeats, but said something, was taken for one that never answers",
     ),
+    (
+        117_700_892_091_376,
+        "a page that was held up and read nothing was to ping all the same, by which it was taken for one that never \
+         answers",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

@@ -14,6 +14,8 @@ use crate::workload::ClientPlan;
 
 /// It pings this often.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// Once it is held up no more, it reads what is there before it says anything.
+const AFTER: Duration = Duration::from_secs(1);
 /// The code after which it does not come back.
 const POLICY: u16 = 1008;
 
@@ -28,6 +30,8 @@ pub(super) struct SdkClient {
     failures: u32,
     /// Whether it has said who it is and waits for the answer.
     authenticating: bool,
+    /// Until when it is held up.
+    stalls_until: Option<Instant>,
     wishes: VecDeque<Wish>,
 }
 
@@ -52,6 +56,7 @@ impl SdkClient {
             phase: Phase::Stopped,
             failures: 0,
             authenticating: false,
+            stalls_until: None,
             wishes: VecDeque::new(),
         }
     }
@@ -132,6 +137,7 @@ impl Driver for SdkClient {
     fn opened(&mut self, now: Instant) {
         self.failures = 0;
         self.phase = Phase::Open { ping_at: now + PING_EVERY };
+        self.stalls_until = None;
     }
 
     fn failed(&mut self, now: Instant) {
@@ -191,7 +197,17 @@ impl Driver for SdkClient {
         }
     }
 
-    fn toggle(&mut self, interest: usize, _now: Instant) {
+    fn stalls(&mut self, until: Instant) {
+        if let Phase::Open { ping_at } = &mut self.phase {
+            self.stalls_until = Some(until);
+            *ping_at = (*ping_at).max(until + AFTER);
+        }
+    }
+
+    fn toggle(&mut self, interest: usize, now: Instant) {
+        if self.stalls_until.is_some_and(|until| now < until + AFTER) {
+            return;
+        }
         let is_open = matches!(self.phase, Phase::Open { .. });
         let id = self.id(interest);
         if self.active.remove(&interest).is_some() {

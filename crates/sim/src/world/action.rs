@@ -62,6 +62,9 @@ impl World {
                 let until = held.readable_at.max(now + lasts);
                 held.readable_at = until;
                 self.see(&Seen::Stalled(link, until));
+                if let Some(client) = self.clients.get_mut(client) {
+                    client.driver.stalls(until);
+                }
                 self.clock.plan(until, Happening::Resume(link));
             }
             Action::Toggle { client, interest } => {
