@@ -117,6 +117,10 @@ const FOUND: &[(u64, &str)] = &[
         "a page that was held up and read nothing was to ping all the same, by which it was taken for one that never \
          answers",
     ),
+    (
+        117_700_521_956_146,
+        "a client subscribed before it said who it is, and was to get what only its user may see",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

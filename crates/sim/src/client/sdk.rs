@@ -41,8 +41,9 @@ enum Phase {
     Waiting(Instant),
     /// The handshake is under way.
     Connecting,
-    /// The link is there; pings at some time.
-    Open { ping_at: Instant },
+    /// The link is there; pings at some time. Nothing else is said before the server has greeted, since it is to know
+    /// first who asks.
+    Open { ping_at: Instant, is_greeted: bool },
     /// It does not come back.
     Stopped,
 }
@@ -136,7 +137,7 @@ impl Driver for SdkClient {
 
     fn opened(&mut self, now: Instant) {
         self.failures = 0;
-        self.phase = Phase::Open { ping_at: now + PING_EVERY };
+        self.phase = Phase::Open { ping_at: now + PING_EVERY, is_greeted: false };
         self.stalls_until = None;
     }
 
@@ -149,6 +150,9 @@ impl Driver for SdkClient {
         let data = message.get("data").cloned().unwrap_or_default();
         match message.get("type").and_then(Value::as_str) {
             Some("connected") => {
+                if let Phase::Open { is_greeted, .. } = &mut self.phase {
+                    *is_greeted = true;
+                }
                 if let Some(user) = self.plan.user.filter(|_| self.plan.authenticates) {
                     self.authenticating = true;
                     self.send(json!({ "type": "authentication", "data": { "session": token_of(user) } }));
@@ -198,7 +202,7 @@ impl Driver for SdkClient {
     }
 
     fn stalls(&mut self, until: Instant) {
-        if let Phase::Open { ping_at } = &mut self.phase {
+        if let Phase::Open { ping_at, .. } = &mut self.phase {
             self.stalls_until = Some(until);
             *ping_at = (*ping_at).max(until + AFTER);
         }
@@ -208,7 +212,7 @@ impl Driver for SdkClient {
         if self.stalls_until.is_some_and(|until| now < until + AFTER) {
             return;
         }
-        let is_open = matches!(self.phase, Phase::Open { .. });
+        let is_open = matches!(self.phase, Phase::Open { is_greeted: true, .. });
         let id = self.id(interest);
         if self.active.remove(&interest).is_some() {
             if is_open {
@@ -241,7 +245,7 @@ impl Driver for SdkClient {
     fn handle_timeout(&mut self, now: Instant) {
         match &mut self.phase {
             Phase::Waiting(until) if *until <= now => self.connect(),
-            Phase::Open { ping_at } if *ping_at <= now => {
+            Phase::Open { ping_at, .. } if *ping_at <= now => {
                 *ping_at = now + PING_EVERY;
                 self.send(json!({ "type": "ping" }));
             }
@@ -251,7 +255,7 @@ impl Driver for SdkClient {
 
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Waiting(at) | Phase::Open { ping_at: at } => Some(*at),
+            Phase::Waiting(at) | Phase::Open { ping_at: at, .. } => Some(*at),
             Phase::Connecting | Phase::Stopped => None,
         }
     }
