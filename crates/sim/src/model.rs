@@ -172,6 +172,8 @@ pub struct Model {
     pub trouble_until: Option<Instant>,
     /// Subscriptions of which a node could not share where they stood, by client and name: others may take them for new.
     pub unshared: BTreeMap<(usize, String), NodeId>,
+    /// Those that were taken for new by another node for that reason, in an answer that may not have come.
+    pub mistaken: BTreeSet<(usize, String)>,
     roles: BTreeMap<User, Vec<(Instant, BTreeSet<&'static str>)>>,
 }
 
@@ -187,6 +189,7 @@ impl Model {
             names: BTreeMap::new(),
             trouble_until: None,
             unshared: BTreeMap::new(),
+            mistaken: BTreeSet::new(),
             roles: BTreeMap::new(),
         }
     }
@@ -240,12 +243,15 @@ impl Model {
                 let here = self.visits.iter().rev().find(|visit| visit.client == *client);
                 let here = here.map(|visit| visit.shard.0);
                 let known = (*client, name.clone());
+                self.mistaken.remove(&known);
                 if self.unshared.get(&known).copied() != here {
                     self.unshared.remove(&known);
                 }
             }
             Seen::Told(client, Told::Ended(name)) => {
-                self.unshared.remove(&(*client, name.clone()));
+                let known = (*client, name.clone());
+                self.unshared.remove(&known);
+                self.mistaken.remove(&known);
             }
             Seen::Published(_)
             | Seen::Opened(_)
@@ -254,6 +260,14 @@ impl Model {
             | Seen::Told(..)
             | Seen::Drains(..)
             | Seen::Keeps(..) => {}
+        }
+    }
+
+    /// A node that asks where a subscription stands learns that nobody knows it.
+    pub fn unknown(&mut self, node: NodeId, name: &str) {
+        let known = self.unshared.iter().find(|((_, known), there)| known == name && **there != node);
+        if let Some((known, _)) = known {
+            self.mistaken.insert(known.clone());
         }
     }
 

@@ -121,6 +121,11 @@ const FOUND: &[(u64, &str)] = &[
         117_700_521_956_146,
         "a client subscribed before it said who it is, and was to get what only its user may see",
     ),
+    (
+        117_701_337_466_836,
+        "that a client had been taken for new, because the memory had been out of reach, was forgotten as soon as its \
+         first server could share again where it had stood",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

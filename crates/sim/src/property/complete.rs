@@ -98,8 +98,9 @@ impl Complete {
             }
             Told::Recovered(name) => {
                 // Who came back twice where nobody knew it, and lost the first answer, which said so.
-                if truth.unshared.contains_key(&(client, name.clone()))
-                    && let Some(book) = self.books.get_mut(&(client, name.clone()))
+                let known = (client, name.clone());
+                if (truth.unshared.contains_key(&known) || truth.mistaken.contains(&known))
+                    && let Some(book) = self.books.get_mut(&known)
                 {
                     book.owed.clear();
                 }

@@ -227,8 +227,11 @@ impl World {
                     here.extend(lost);
                 }
                 for ((_, id), found) in keys.iter().zip(elsewhere.unwrap_or_default()) {
-                    if let Some((position, taken)) = found {
-                        whereabouts::merge(&mut here, id, position, wall.saturating_sub(taken), now);
+                    match found {
+                        Some((position, taken)) => {
+                            whereabouts::merge(&mut here, id, position, wall.saturating_sub(taken), now);
+                        }
+                        None => self.model.unknown(shard.0, id.as_str()),
                     }
                 }
                 self.step(shard, |engine| engine.recalled(connection, here));
