@@ -75,7 +75,7 @@ pub enum Effect {
         /// Which.
         connection: ConnectionId,
         /// Whether its client ended it, and did not lose it.
-        took_leave: bool,
+        ended_by_client: bool,
     },
     /// Read a user again, past every cache; answer with [`crate::engine::Engine::refreshed`].
     Refresh {

@@ -915,7 +915,7 @@ impl Engine {
     fn detach(&mut self, id: ConnectionId) {
         let leave = self.connection(id).and_then(|connection| connection.leave);
         if self.live(id).is_some_and(|live| live.presents == Presents::Yes) {
-            self.effects.push_back(Effect::Absent { connection: id, took_leave: leave.is_some() });
+            self.effects.push_back(Effect::Absent { connection: id, ended_by_client: leave.is_some() });
         }
         if leave == Some(Leave::ForGood) {
             self.forget(id, |_| true);

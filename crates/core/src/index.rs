@@ -36,6 +36,8 @@ const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 
 /// So many of a crowd are fetched from memory at the same time.
 const AT_ONCE: usize = 32;
+/// For so many receivers of a crowd there is room from the start; it may turn out that few of them are.
+const ROOM: usize = 16 * 1_024;
 
 /// Of a subscription to more channels than these, each of the event's channels is asked whether it is there, which does not
 /// cost more for more of them.
@@ -469,9 +471,12 @@ struct Search<'a> {
 impl Search<'_> {
     /// Takes candidates on a channel of the event. `wanted` are the event's roles where they have not been chosen by role.
     fn collect(&mut self, candidates: &[u32], wanted: Option<&[Term]>) {
-        self.found.reserve(candidates.len());
+        let is_crowd = candidates.len() > CROWD;
+        if is_crowd {
+            self.found.reserve(candidates.len().saturating_sub(self.found.len()).min(ROOM));
+        }
         for some in candidates.chunks(AT_ONCE) {
-            if candidates.len() > CROWD {
+            if is_crowd {
                 self.fetch(some);
             }
             self.collect_some(some, wanted);

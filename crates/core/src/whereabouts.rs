@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use foldhash::quality::RandomState;
 use hashlink::LinkedHashMap;
 
 use crate::effect::Owner;
@@ -19,6 +20,9 @@ const SAME: Duration = Duration::from_millis(100);
 /// Places remembered at most; the oldest are forgotten beyond it.
 const MAX_PLACES: usize = if cfg!(test) { 10_000 } else { 1_000_000 };
 
+/// Places that there may be room for though they are not there.
+const ROOM: usize = 16 * 1_024;
+
 /// A subscription, whoever's it is.
 pub type Key = (Owner, SubscriptionId);
 
@@ -28,7 +32,7 @@ pub struct Whereabouts {
     keeps: Duration,
     keeps_requests: Duration,
     /// In the order in which they were last written.
-    places: LinkedHashMap<Key, Known>,
+    places: LinkedHashMap<Key, Known, RandomState>,
     /// When a place that was not old was last forgotten for want of room.
     forgot_at: Option<Instant>,
 }
@@ -43,7 +47,12 @@ impl Whereabouts {
     /// Remembers places for as long as events are kept, and a little longer; those of requests in the URL for a time of
     /// their own.
     pub fn new(window: Duration, keeps_requests: Duration) -> Self {
-        Self { keeps: window + LONGER, keeps_requests, places: LinkedHashMap::new(), forgot_at: None }
+        Self {
+            keeps: window + LONGER,
+            keeps_requests,
+            places: LinkedHashMap::with_hasher(RandomState::default()),
+            forgot_at: None,
+        }
     }
 
     /// For how long a place is remembered.
@@ -80,6 +89,10 @@ impl Whereabouts {
                 self.forgot_at = Some(now);
             }
             self.places.pop_front();
+        }
+        // Clients that all come back at once leave many places behind, once.
+        if self.places.capacity() > ROOM + 4 * self.places.len() {
+            self.places.shrink_to_fit();
         }
     }
 

@@ -246,7 +246,12 @@ impl Presences {
 
     /// A connection is gone, and so are the presences that it was the last to keep: they are removed in the background, after
     /// a moment unless its client took leave.
-    pub(crate) fn begin_to_leave(self: Arc<Self>, background: &Handle, holder: Holder, took_leave: bool) {
+    pub(crate) fn begin_to_leave(
+        self: Arc<Self>,
+        background: &Handle,
+        holder: Holder,
+        ended_by_client: bool,
+    ) {
         let left = self.book().leave(holder);
         // Whoever was connected to a server that stops will be back on another one before its word lapses.
         if left.is_empty() || (self.shared.is_some() && *self.stopping.borrow()) {
@@ -254,7 +259,7 @@ impl Presences {
         }
         self.leaving.send_modify(|leaving| *leaving += 1);
         background.spawn(async move {
-            if !took_leave {
+            if !ended_by_client {
                 let mut stopping = self.stopping.subscribe();
                 let _ = tokio::time::timeout(GRACE, stopping.wait_for(|stopping| *stopping)).await;
             }

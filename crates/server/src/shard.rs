@@ -396,9 +396,9 @@ impl Shard {
                     engine.owner_found(connection, found);
                 });
             }
-            Effect::Absent { connection, took_leave } => {
+            Effect::Absent { connection, ended_by_client } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));
-                presences.begin_to_leave(&self.0.background, holder, took_leave);
+                presences.begin_to_leave(&self.0.background, holder, ended_by_client);
             }
             Effect::Refresh { project, user, is_awaited } => {
                 let admission = Arc::clone(&self.0.admission);

@@ -172,8 +172,8 @@ pub struct Model {
     pub trouble_until: Option<Instant>,
     /// Subscriptions of which a node could not share where they stood, by client and name: others may take them for new.
     pub unshared: BTreeMap<(usize, String), NodeId>,
-    /// Those that were taken for new by another node for that reason, in an answer that may not have come.
-    pub mistaken: BTreeSet<(usize, String)>,
+    /// Those that were last taken for new by another node for that reason, and when: that answer may not have come.
+    pub mistaken: BTreeMap<(usize, String), Instant>,
     roles: BTreeMap<User, Vec<(Instant, BTreeSet<&'static str>)>>,
 }
 
@@ -189,7 +189,7 @@ impl Model {
             names: BTreeMap::new(),
             trouble_until: None,
             unshared: BTreeMap::new(),
-            mistaken: BTreeSet::new(),
+            mistaken: BTreeMap::new(),
             roles: BTreeMap::new(),
         }
     }
@@ -263,11 +263,11 @@ impl Model {
         }
     }
 
-    /// A node that asks where a subscription stands learns that nobody knows it.
+    /// A node that asks where a subscription stands learns that nobody knows it, and takes it for new.
     pub fn unknown(&mut self, node: NodeId, name: &str) {
         let known = self.unshared.iter().find(|((_, known), there)| known == name && **there != node);
         if let Some((known, _)) = known {
-            self.mistaken.insert(known.clone());
+            self.mistaken.insert(known.clone(), self.now);
         }
     }
 

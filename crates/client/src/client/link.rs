@@ -176,7 +176,7 @@ async fn read(mut stream: SplitStream<Socket>, hear: &mpsc::Sender<Heard>) {
         };
         let ended = matches!(heard, Heard::Closed(_));
         if hear.send(heard).await.is_err() {
-            // Nobody listens: the writer says good-bye.
+            // Nobody listens: the writer says how it ends.
             return std::future::pending().await;
         }
         if ended {

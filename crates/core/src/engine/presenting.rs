@@ -18,7 +18,7 @@ impl Engine {
             Some(live) => live.presents = Presents::Yes,
             None => {
                 // It left before others were let know of it.
-                self.effects.push_back(Effect::Absent { connection: id, took_leave: false });
+                self.effects.push_back(Effect::Absent { connection: id, ended_by_client: false });
                 return;
             }
         }

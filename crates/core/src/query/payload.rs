@@ -82,22 +82,27 @@ impl Payload {
     /// Raw values are skipped over without recursion, so one that is nested without end hides no other.
     fn find_attributes(&self) -> Option<Box<[Attribute]>> {
         let text = &self.text;
-        let attribute = |name, raw: &RawValue| {
-            Some(Attribute { name, text: Span::within(text, raw.get())?, value: OnceLock::new() })
+        let mut found = Vec::with_capacity(USUAL);
+        let mut put = |name, raw: &RawValue| {
+            let span = Span::within(text, raw.get())?;
+            found.push(Attribute { name, text: span, value: OnceLock::new() });
+            Some(())
         };
-        let found: Option<Vec<Attribute>> = if let Ok(Object(members)) = serde_json::from_slice(text) {
-            let named = |name: Cow<'_, str>| match name {
-                Cow::Borrowed(name) => Some(Name::Written(Span::within(text, name)?)),
-                Cow::Owned(name) => Some(Name::Spelled(name.into())),
-            };
-            members.into_iter().map(|(name, raw)| attribute(named(name)?, raw)).collect()
+        if let Ok(Object(members)) = serde_json::from_slice(text) {
+            for (name, raw) in members {
+                let name = match name {
+                    Cow::Borrowed(name) => Name::Written(Span::within(text, name)?),
+                    Cow::Owned(name) => Name::Spelled(name.into()),
+                };
+                put(name, raw)?;
+            }
         } else {
             // PHP cannot tell a list from an object with keys 0, 1, 2….
             let list = serde_json::from_slice::<Vec<&RawValue>>(text).ok()?;
-            let members = list.into_iter().enumerate();
-            members.map(|(index, raw)| attribute(Name::Spelled(index.to_string().into()), raw)).collect()
-        };
-        let mut found = found?;
+            for (index, raw) in list.into_iter().enumerate() {
+                put(Name::Spelled(index.to_string().into()), raw)?;
+            }
+        }
         // Of those with the same name the last counts.
         found.reverse();
         found.sort_by(|one, other| one.name.of(text).cmp(other.name.of(text)));
@@ -110,7 +115,8 @@ impl Span {
     /// Where a part of the text is in it.
     fn within(text: &[u8], part: &str) -> Option<Self> {
         let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-        Some(Self { start, end: start + part.len() })
+        let span = Self { start, end: start + part.len() };
+        (span.of(text) == part.as_bytes()).then_some(span)
     }
 
     fn of(self, text: &[u8]) -> &[u8] {

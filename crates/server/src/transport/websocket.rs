@@ -86,7 +86,7 @@ async fn serve(upgrade: OnUpgrade, request: Parts, entrance: Entrance) {
         }
     };
     let hello = hello::read(&request, address, &entrance.settings.trusted_headers);
-    // Who wants to be told of gaps goes by this project's protocol, which has every client answer Pings.
+    // By asking to be told of gaps a client promises to answer Pings.
     let receipts = Receipts::new(hello.as_ref().is_ok_and(|hello| hello.wants_gaps));
     let peer = Peer::open(&entrance.shard, hello, entrance.settings.codec.clone(), WebSocket.name());
     let limit = entrance.settings.max_message;
@@ -190,5 +190,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conversation<S> {
             self.socket.queue_close(code, &reason);
         }
         Poll::Ready(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_code_says_whether_its_client_comes_back() {
+        for (codes, said) in [
+            (&[1000, 1001, 1005][..], Some(Leave::ForGood)),
+            (&[4000, 4999], Some(Leave::ToReturn)),
+            (&[1002, 1006, 1007, 1011, 3000, 3999, 5000], None),
+        ] {
+            for code in codes {
+                assert_eq!(leave(*code), said, "{code}");
+            }
+        }
     }
 }

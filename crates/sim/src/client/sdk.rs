@@ -41,8 +41,8 @@ enum Phase {
     Waiting(Instant),
     /// The handshake is under way.
     Connecting,
-    /// The link is there; pings at some time. Nothing else is said before the server has greeted, since it is to know
-    /// first who asks.
+    /// The link is there; pings at some time. One that says who it is does so once the server has greeted, and nothing
+    /// before.
     Open { ping_at: Instant, is_greeted: bool },
     /// It does not come back.
     Stopped,
@@ -212,7 +212,8 @@ impl Driver for SdkClient {
         if self.stalls_until.is_some_and(|until| now < until + AFTER) {
             return;
         }
-        let is_open = matches!(self.phase, Phase::Open { is_greeted: true, .. });
+        let speaks = |is_greeted| is_greeted || !self.plan.authenticates;
+        let is_open = matches!(self.phase, Phase::Open { is_greeted, .. } if speaks(is_greeted));
         let id = self.id(interest);
         if self.active.remove(&interest).is_some() {
             if is_open {

@@ -97,12 +97,18 @@ impl Complete {
                 book.got.insert(*event);
             }
             Told::Recovered(name) => {
-                // Who came back twice where nobody knew it, and lost the first answer, which said so.
+                // Who came back twice where nobody knew it, and lost the first answer, which said so: what came since that
+                // answer is owed.
                 let known = (client, name.clone());
-                if (truth.unshared.contains_key(&known) || truth.mistaken.contains(&known))
-                    && let Some(book) = self.books.get_mut(&known)
-                {
-                    book.owed.clear();
+                let Some(book) = self.books.get_mut(&known) else { return Ok(()) };
+                match truth.mistaken.get(&known) {
+                    Some(at) => {
+                        let is_since =
+                            |event: &Number| truth.events.get(*event).is_some_and(|event| event.at > *at);
+                        book.owed.retain(is_since);
+                    }
+                    None if truth.unshared.contains_key(&known) => book.owed.clear(),
+                    None => {}
                 }
             }
             Told::Stopped => {}

@@ -30,6 +30,8 @@ struct Pace {
     has_stalled: bool,
     /// Events read since it reads again that had happened before.
     backlog: usize,
+    /// Whether its roles may have been read again when it began to read again.
+    was_rechecked: bool,
 }
 
 impl Slow {
@@ -44,8 +46,12 @@ impl Slow {
         let Some(pace) = self.links.get_mut(&link) else { return Ok(()) };
         if pace.has_stalled && taken_at < resumed_at && !pace.came_back {
             pace.backlog += 1;
-            // Those that wait for roles are not in the outbox yet.
-            let held = if rechecked { truth.setting.held_events } else { 0 };
+            // Those that waited for roles when it read on were not in the outbox yet.
+            pace.was_rechecked |= rechecked;
+            let since = resumed_at.checked_sub(RECHECK).unwrap_or(resumed_at);
+            let takes = truth.feeds.get(&visit.shard).into_iter().flat_map(|feed| feed.takes.iter());
+            let recent = takes.filter(|(_, at)| pace.was_rechecked && *at >= since && *at <= resumed_at);
+            let held = recent.count().min(truth.setting.held_events);
             let most = truth.setting.outbox.count + truth.setting.link_bytes / SMALLEST + 2 + held;
             if pace.backlog > most {
                 let read = pace.backlog;
@@ -95,6 +101,7 @@ impl Property for Slow {
                 if let Some(pace) = self.links.get_mut(link) {
                     pace.has_stalled = true;
                     pace.backlog = 0;
+                    pace.was_rechecked = false;
                 }
             }
             Seen::Heard(link, Heard::Subscribed(items)) => {

@@ -226,12 +226,16 @@ impl World {
                     let lost: Vec<_> = lost.collect();
                     here.extend(lost);
                 }
+                let is_there = self.engine(shard).is_some_and(|engine| !engine.is_closing(connection));
                 for ((_, id), found) in keys.iter().zip(elsewhere.unwrap_or_default()) {
                     match found {
                         Some((position, taken)) => {
                             whereabouts::merge(&mut here, id, position, wall.saturating_sub(taken), now);
                         }
-                        None => self.model.unknown(shard.0, id.as_str()),
+                        None if is_there && here.iter().all(|(known, _)| known != id) => {
+                            self.model.unknown(shard.0, id.as_str());
+                        }
+                        None => {}
                     }
                 }
                 self.step(shard, |engine| engine.recalled(connection, here));
