@@ -117,7 +117,7 @@ pub fn engine(data: &[u8]) {
                     });
                     engine.recalled(connection, found.collect());
                 }
-                Effect::Remember { owner, places } => {
+                Effect::Remember { owner, places, .. } => {
                     for (id, place) in places {
                         let key = (owner.clone(), id);
                         match place {

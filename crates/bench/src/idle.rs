@@ -32,9 +32,9 @@ const FIRST: usize = 500;
 /// Further subscriptions of a client.
 const FURTHER: usize = 10;
 /// Times that events pass, between looks.
-const PASSES: usize = 16;
+const PASSES: usize = 32;
 /// Of these, after which everything has its size.
-const FIRST_PASSES: usize = 4;
+const FIRST_PASSES: usize = 16;
 /// Events for everybody, and for nobody, of each time.
 const FOR_ALL: usize = 60;
 const FOR_NOBODY: usize = 1_000;

@@ -49,6 +49,8 @@ pub enum Effect {
         owner: Owner,
         /// Which, and where.
         places: Vec<(SubscriptionId, Option<Place>)>,
+        /// Whether their connections live on, so that others may learn of it a moment later.
+        may_wait: bool,
     },
     /// Keep what a user lets others know of itself, and tell them; answer with [`crate::engine::Engine::presented`].
     Present {

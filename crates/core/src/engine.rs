@@ -657,7 +657,7 @@ impl Engine {
             self.drop_slow(id);
         }
         // Its subscriptions are another user's now.
-        self.remember(id);
+        self.remember(id, false);
         if old != self.live(id).and_then(|live| live.identity.user().cloned()) {
             self.recall_request(id);
         }
@@ -920,7 +920,7 @@ impl Engine {
         if leave == Some(Leave::ForGood) {
             self.forget(id, |_| true);
         } else {
-            self.remember(id);
+            self.remember(id, false);
             self.remember_request(id);
         }
         self.rechecked_apart(id);

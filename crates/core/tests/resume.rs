@@ -320,7 +320,7 @@ impl World {
                         let found = found.collect();
                         self.engines[engine].recalled(connection, found);
                     }
-                    Effect::Remember { owner, places } => {
+                    Effect::Remember { owner, places, .. } => {
                         for (id, place) in places {
                             let key = (owner.clone(), id);
                             match place {

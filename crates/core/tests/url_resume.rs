@@ -106,7 +106,7 @@ impl World {
                 Effect::Recall { connection, owner, subscriptions } => {
                     self.asked.push((connection, owner, subscriptions));
                 }
-                Effect::Remember { owner, places } => {
+                Effect::Remember { owner, places, .. } => {
                     for (id, place) in places {
                         let Some(Place { position, at }) = place else { panic!("nothing is forgotten") };
                         let parked = Parked { position, at: at.unwrap_or(self.now) };

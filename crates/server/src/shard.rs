@@ -378,10 +378,10 @@ impl Shard {
                     move |engine, found| engine.recalled(connection, found.unwrap_or_default()),
                 );
             }
-            Effect::Remember { owner, places } => {
+            Effect::Remember { owner, places, may_wait } => {
                 let now = Instant::now();
                 let heard_until = self.0.heard.get().until(self.0.heard_total.get(), now);
-                self.0.whereabouts.remember(&owner, places, heard_until);
+                self.0.whereabouts.remember(&owner, places, may_wait, heard_until);
             }
             Effect::Present { connection, project, user, claimed, presence } => {
                 let (presences, holder) = (Arc::clone(&self.0.presences), self.holder(connection));

@@ -15,7 +15,8 @@ use realtime_core::effect::Owner;
 use realtime_core::id::SubscriptionId;
 use realtime_core::replay::{Parked, Place, Position};
 use realtime_core::whereabouts::{self, Key};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::bus::Bus;
@@ -32,6 +33,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 const GIVE_UP_AFTER: Duration = Duration::from_secs(10);
 /// How many of them are sent at once.
 const AT_ONCE: usize = 500;
+/// Those of living connections wait so long for each other: each time something is sent costs more than what is sent.
+const GATHER: Duration = Duration::from_millis(100);
 
 /// A place, and when it was taken by the clock on the wall; `None` is to be forgotten.
 pub type Note = (Key, Option<(Position, SystemTime)>);
@@ -63,6 +66,8 @@ struct Shared {
     notes: mpsc::Sender<Note>,
     /// Until they are taken by [`Whereabouts::run`].
     taken: Mutex<Option<mpsc::Receiver<Note>>>,
+    /// Somebody cannot wait.
+    hurry: Notify,
     is_behind: AtomicBool,
     /// How many notes are on their way.
     unsaid: watch::Sender<usize>,
@@ -89,6 +94,7 @@ impl Whereabouts {
                 memory,
                 notes,
                 taken: Mutex::new(Some(taken)),
+                hurry: Notify::new(),
                 is_behind: AtomicBool::new(false),
                 unsaid: watch::Sender::new(0),
             }
@@ -103,10 +109,12 @@ impl Whereabouts {
     }
 
     /// Remembers or forgets where subscriptions stand, by a shard that was given all that the node had heard until then.
+    /// Other servers learn of it at once, or a moment later.
     pub(crate) fn remember(
         &self,
         owner: &Owner,
         places: Vec<(SubscriptionId, Option<Place>)>,
+        may_wait: bool,
         heard_until: Instant,
     ) {
         let (now, wall) = (Instant::now(), SystemTime::now());
@@ -138,6 +146,10 @@ impl Whereabouts {
                 }
             }
             here.remember(key, place, now);
+        }
+        drop(here);
+        if let Some(shared) = self.shared.as_ref().filter(|_| !may_wait) {
+            shared.hurry.notify_one();
         }
     }
 
@@ -184,6 +196,14 @@ impl Whereabouts {
         let mut batch = Vec::with_capacity(AT_ONCE);
         let mut is_told = false;
         while notes.recv_many(&mut batch, AT_ONCE).await > 0 {
+            if batch.len() < AT_ONCE {
+                drop(timeout(GATHER, shared.hurry.notified()).await);
+            }
+            while batch.len() < AT_ONCE
+                && let Ok(note) = notes.try_recv()
+            {
+                batch.push(note);
+            }
             let (mut pause, began) = (FIRST_PAUSE, Instant::now());
             let is_shared = loop {
                 if shared.memory.remember(&batch, self.keeps).await.is_some() {
@@ -210,8 +230,9 @@ impl Whereabouts {
     /// Waits until all of it is shared, for a while: a server that stops has just learnt where everybody stands.
     pub(crate) async fn settle(&self) {
         let Some(shared) = &self.shared else { return };
+        shared.hurry.notify_one();
         let mut unsaid = shared.unsaid.subscribe();
-        let settled = tokio::time::timeout(LAST_WORDS, unsaid.wait_for(|unsaid| *unsaid == 0)).await;
+        let settled = timeout(LAST_WORDS, unsaid.wait_for(|unsaid| *unsaid == 0)).await;
         if settled.is_err() {
             warn!("where some subscriptions stood could not be shared before the server stopped");
         }

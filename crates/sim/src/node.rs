@@ -15,6 +15,9 @@ use crate::model::Number;
 use crate::random::Random;
 use crate::workload::Setting;
 
+/// Milliseconds that a note may wait for others.
+const GATHER: u64 = 100;
+
 /// What a shard is to do.
 #[derive(Debug, Clone)]
 pub enum Job {
@@ -175,10 +178,11 @@ impl Node {
         now + self.random.millis(0, pace)
     }
 
-    /// When the memory has what it is told now: in order.
-    pub fn note(&mut self, now: Instant) -> Instant {
+    /// When the memory has what it is told now: in order. What may wait does, until something comes that cannot.
+    pub fn note(&mut self, may_wait: bool, now: Instant) -> Instant {
         let longest = if self.random.percent(10) { 400 } else { 10 };
-        self.last_note = (now + self.random.millis(0, longest)).max(self.last_note);
+        let gather = if may_wait { GATHER } else { 0 };
+        self.last_note = (now + self.random.millis(0, longest + gather)).max(self.last_note);
         self.last_note
     }
 }

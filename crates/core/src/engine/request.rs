@@ -70,7 +70,7 @@ impl Engine {
         let Some(start) = unnamed.map(|held| held.start).min() else { return };
         let (owner, since) = (live.owner(), start.max(live.acknowledged));
         let place = self.replay.place_at(&owner.project, since);
-        self.send_to_memory(owner, vec![(request, Some(place))]);
+        self.send_to_memory(owner, vec![(request, Some(place))], false);
     }
 
     /// What the client asks for, whatever the order: `None` if that is nothing.

@@ -67,7 +67,7 @@ impl Engine {
         // Whoever is about to be sent away comes to another node so soon that the place has to be there before.
         if leaves || now.saturating_duration_since(live.remembered_at) >= REMEMBER_EVERY {
             live.remembered_at = now;
-            self.remember(id);
+            self.remember(id, !leaves);
         }
     }
 
@@ -78,7 +78,7 @@ impl Engine {
         let Some(live) = self.connection_mut(id).and_then(Connection::live_mut) else { return };
         if now.saturating_duration_since(live.remembered_at) >= often {
             live.remembered_at = now;
-            self.remember(id);
+            self.remember(id, true);
         }
     }
 
@@ -225,7 +225,7 @@ impl Engine {
             self.begin_to_tail(id, &subscription, claims);
             self.index.subscribe(id, subscription);
         }
-        self.send_to_memory(owner, places.into_iter().collect());
+        self.send_to_memory(owner, places.into_iter().collect(), false);
         Ok((made, resumed))
     }
 
@@ -238,14 +238,14 @@ impl Engine {
     }
 
     /// Has it remembered where the connection's subscriptions stand.
-    pub(super) fn remember(&mut self, id: ConnectionId) {
+    pub(super) fn remember(&mut self, id: ConnectionId, may_wait: bool) {
         let Some(live) = self.live(id) else { return };
         let (owner, acknowledged) = (live.owner(), live.acknowledged);
         let named = self.index.subscriptions(id).filter(|held| held.named);
         let places =
             named.map(|held| (held.id.clone(), Some(self.place_of(&owner.project, held, acknowledged))));
         let places = places.collect();
-        self.send_to_memory(owner, places);
+        self.send_to_memory(owner, places, may_wait);
     }
 
     /// Where a subscription stands whose client has got everything up to a mark.
@@ -261,12 +261,17 @@ impl Engine {
         let Some(owner) = self.live(id).map(Live::owner) else { return };
         let named = self.index.subscriptions(id).filter(|held| held.named && ended(&held.id));
         let places = named.map(|held| (held.id.clone(), None)).collect();
-        self.send_to_memory(owner, places);
+        self.send_to_memory(owner, places, false);
     }
 
-    pub(super) fn send_to_memory(&mut self, owner: Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+    pub(super) fn send_to_memory(
+        &mut self,
+        owner: Owner,
+        places: Vec<(SubscriptionId, Option<Place>)>,
+        may_wait: bool,
+    ) {
         if !places.is_empty() && self.replay.is_on() {
-            self.effects.push_back(Effect::Remember { owner, places });
+            self.effects.push_back(Effect::Remember { owner, places, may_wait });
         }
     }
 

@@ -375,7 +375,7 @@ impl World {
                 let found = places.collect();
                 self.engine.recalled(connection, found);
             }
-            Effect::Remember { owner, places } => {
+            Effect::Remember { owner, places, .. } => {
                 for (id, place) in places {
                     let key = (owner.clone(), id);
                     match place {

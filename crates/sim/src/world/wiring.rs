@@ -85,7 +85,7 @@ impl World {
             Effect::Recall { connection, owner, subscriptions } => {
                 self.recall(shard, connection, &owner, subscriptions);
             }
-            Effect::Remember { owner, places } => self.remember(shard, &owner, places),
+            Effect::Remember { owner, places, may_wait } => self.remember(shard, &owner, places, may_wait),
             Effect::Refresh { project, user, is_awaited } => {
                 let outage = if is_awaited { self.plan.setting.outage } else { Duration::ZERO };
                 let give_up = self.now() + outage;
@@ -117,7 +117,13 @@ impl World {
         self.ask(shard, Question::Recall { connection, keys, here });
     }
 
-    fn remember(&mut self, shard: ShardId, owner: &Owner, places: Vec<(SubscriptionId, Option<Place>)>) {
+    fn remember(
+        &mut self,
+        shard: ShardId,
+        owner: &Owner,
+        places: Vec<(SubscriptionId, Option<Place>)>,
+        may_wait: bool,
+    ) {
         let (number, now) = (shard.0, self.now());
         let since_start = self.since_start(now);
         let is_connected = self.is_connected(number);
@@ -133,7 +139,7 @@ impl World {
                 (position, node.wall(since_start).saturating_sub(age))
             });
             node.whereabouts.remember(key.clone(), place, now);
-            let at = node.note(now);
+            let at = node.note(may_wait, now);
             self.clock.plan(at, Happening::Note(number, (key, place_and_time)));
         }
     }
