@@ -76,6 +76,7 @@ impl Whereabouts {
     pub fn remember(&mut self, key: Key, place: Option<Place>, now: Instant) {
         let Some(Place { position, at }) = place else {
             self.places.remove(&key);
+            self.give_room_back();
             return;
         };
         let parked = Parked { position, at: at.unwrap_or(now) };
@@ -90,7 +91,11 @@ impl Whereabouts {
             }
             self.places.pop_front();
         }
-        // Clients that all come back at once leave many places behind, once.
+        self.give_room_back();
+    }
+
+    /// Many clients that were here once need not have room for ever.
+    fn give_room_back(&mut self) {
         if self.places.capacity() > ROOM + 4 * self.places.len() {
             self.places.shrink_to_fit();
         }

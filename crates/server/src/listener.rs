@@ -36,7 +36,7 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     if INHERITS && let Err(error) = set_up(&SockRef::from(&socket)) {
-        warn!(%error, "could not set up the sockets of clients: dead ones may go unnoticed for longer");
+        warn!(%error, "could not set up the sockets of clients: small messages may be late, and dead clients unnoticed for longer");
     }
     socket.listen(BACKLOG)
 }
@@ -77,12 +77,11 @@ fn prepare(stream: TcpStream, address: SocketAddr) -> Option<std::net::TcpStream
         .ok()
 }
 
-/// Sets a socket up for small messages and dead peers.
+/// Sets a socket up for small messages and dead peers, as far as that goes.
 fn set_up(socket: &SockRef<'_>) -> io::Result<()> {
-    socket.set_tcp_nodelay(true)?;
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
-    socket.set_tcp_keepalive(&keepalive)?;
-    set_user_timeout(socket)
+    let set = [socket.set_tcp_nodelay(true), socket.set_tcp_keepalive(&keepalive), set_user_timeout(socket)];
+    set.into_iter().collect()
 }
 
 #[cfg(target_os = "linux")]

@@ -245,7 +245,7 @@ impl Presences {
     }
 
     /// A connection is gone, and so are the presences that it was the last to keep: they are removed in the background, after
-    /// a moment unless its client took leave.
+    /// a moment unless its client ended it itself.
     pub(crate) fn begin_to_leave(
         self: Arc<Self>,
         background: &Handle,

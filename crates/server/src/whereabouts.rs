@@ -4,6 +4,7 @@
 mod nats;
 mod redis;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -121,6 +122,7 @@ impl Whereabouts {
         // Who hears nothing does not know that nothing has happened since an event.
         let deaf = if self.bus.is_connected() { Duration::ZERO } else { self.keeps };
         let unheard = now.saturating_duration_since(heard_until).max(deaf);
+        let mut is_queued = false;
         let mut here = self.here();
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
@@ -137,6 +139,7 @@ impl Whereabouts {
                 // Counted first: it may be taken before the next line.
                 shared.unsaid.send_modify(|unsaid| *unsaid += 1);
                 let is_behind = shared.notes.try_send(note).is_err();
+                is_queued |= !is_behind;
                 if is_behind {
                     shared.unsaid.send_modify(|unsaid| *unsaid -= 1);
                 }
@@ -148,7 +151,7 @@ impl Whereabouts {
             here.remember(key, place, now);
         }
         drop(here);
-        if let Some(shared) = self.shared.as_ref().filter(|_| !may_wait) {
+        if let Some(shared) = self.shared.as_ref().filter(|_| is_queued && !may_wait) {
             shared.hurry.notify_one();
         }
     }
@@ -197,13 +200,19 @@ impl Whereabouts {
         let mut is_told = false;
         while notes.recv_many(&mut batch, AT_ONCE).await > 0 {
             if batch.len() < AT_ONCE {
-                drop(timeout(GATHER, shared.hurry.notified()).await);
+                let is_hurried = timeout(GATHER, shared.hurry.notified()).await.is_ok();
+                while batch.len() < AT_ONCE
+                    && let Ok(note) = notes.try_recv()
+                {
+                    batch.push(note);
+                }
+                if is_hurried && batch.len() == AT_ONCE {
+                    // What cannot wait may be behind these.
+                    shared.hurry.notify_one();
+                }
             }
-            while batch.len() < AT_ONCE
-                && let Ok(note) = notes.try_recv()
-            {
-                batch.push(note);
-            }
+            let taken = batch.len();
+            keep_latest(&mut batch);
             let (mut pause, began) = (FIRST_PAUSE, Instant::now());
             let is_shared = loop {
                 if shared.memory.remember(&batch, self.keeps).await.is_some() {
@@ -222,7 +231,7 @@ impl Whereabouts {
                 pause = (pause * 2).min(LONGEST_PAUSE);
             };
             is_told = !is_shared;
-            shared.unsaid.send_modify(|unsaid| *unsaid -= batch.len());
+            shared.unsaid.send_modify(|unsaid| *unsaid -= taken);
             batch.clear();
         }
     }
@@ -240,5 +249,113 @@ impl Whereabouts {
 
     fn here(&self) -> MutexGuard<'_, whereabouts::Whereabouts> {
         self.here.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of several notes about the same subscription only the last counts.
+fn keep_latest(notes: &mut Vec<Note>) {
+    let mut seen = HashSet::with_capacity(notes.len());
+    notes.reverse();
+    notes.retain(|(key, _)| seen.insert(key.clone()));
+    notes.reverse();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use realtime_core::id::SubscriptionId;
+
+    use super::*;
+
+    /// A memory that takes down how many notes came at once, and how long after the beginning.
+    #[derive(Debug)]
+    struct Notebook {
+        began: tokio::time::Instant,
+        batches: Mutex<Vec<(Duration, usize)>>,
+        noted: AtomicUsize,
+    }
+
+    impl SharedMemory for Notebook {
+        fn remember<'a>(&'a self, notes: &'a [Note], _: Duration) -> MemoryFuture<'a, ()> {
+            self.batches
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push((self.began.elapsed(), notes.len()));
+            self.noted.fetch_add(notes.len(), Ordering::Relaxed);
+            Box::pin(std::future::ready(Some(())))
+        }
+
+        fn recall<'a>(&'a self, keys: &'a [Key]) -> MemoryFuture<'a, Vec<Option<(Position, SystemTime)>>> {
+            Box::pin(std::future::ready(Some(keys.iter().map(|_| None).collect())))
+        }
+    }
+
+    struct Scene {
+        whereabouts: Arc<Whereabouts>,
+        notebook: Arc<Notebook>,
+    }
+
+    impl Scene {
+        fn new() -> Self {
+            let (batches, noted) = (Mutex::default(), AtomicUsize::new(0));
+            let notebook = Arc::new(Notebook { began: tokio::time::Instant::now(), batches, noted });
+            let minute = Duration::from_secs(60);
+            let bus = Arc::new(crate::bus::memory::Memory::default());
+            let whereabouts = Whereabouts::new(minute, minute, bus, Some(Arc::clone(&notebook) as _));
+            tokio::spawn(Arc::clone(&whereabouts).run());
+            Self { whereabouts, notebook }
+        }
+
+        fn remember(&self, subscriptions: std::ops::Range<usize>, may_wait: bool) {
+            let owner = Owner { project: "p".into(), user: None };
+            let place = |number: usize| {
+                let id = SubscriptionId::new(number.to_string());
+                (id, Some(Place { position: Position::Beginning, at: None }))
+            };
+            self.whereabouts.remember(&owner, subscriptions.map(place).collect(), may_wait, Instant::now());
+        }
+
+        async fn batches(&self) -> Vec<(Duration, usize)> {
+            self.whereabouts.settle().await;
+            self.notebook.batches.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_of_living_connections_go_out_together_and_each_once() {
+        let scene = Scene::new();
+        for _ in 0..3 {
+            scene.remember(0..10, true);
+            tokio::time::sleep(GATHER / 4).await;
+        }
+        tokio::time::sleep(GATHER).await;
+        assert_eq!(scene.batches().await, [(GATHER, 10)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_cannot_wait_takes_everything_before_it_along_at_once() {
+        let scene = Scene::new();
+        scene.remember(0..2 * AT_ONCE, true);
+        scene.remember(2 * AT_ONCE..2 * AT_ONCE + 100, false);
+        while scene.notebook.noted.load(Ordering::Relaxed) < 2 * AT_ONCE + 100 {
+            tokio::task::yield_now().await;
+        }
+        scene.remember(0..10, true);
+        // The gathering has begun.
+        tokio::time::sleep(GATHER / 2).await;
+        scene.remember(10..AT_ONCE + 100, true);
+        scene.remember(AT_ONCE + 100..AT_ONCE + 101, false);
+        let batches = scene.batches().await;
+        let whole = (Duration::ZERO, AT_ONCE);
+        let half = GATHER / 2;
+        assert_eq!(batches, [whole, whole, (Duration::ZERO, 100), (half, AT_ONCE), (half, 101)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stops_does_not_wait_for_more() {
+        let scene = Scene::new();
+        scene.remember(0..10, true);
+        assert_eq!(scene.batches().await, [(Duration::ZERO, 10)]);
     }
 }

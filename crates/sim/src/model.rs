@@ -271,6 +271,13 @@ impl Model {
         }
     }
 
+    /// A subscription that was taken for new is answered: from now on it gets what happens.
+    pub fn answered(&mut self, name: &str) {
+        for (_, at) in self.mistaken.iter_mut().filter(|((_, known), _)| known == name) {
+            *at = self.now;
+        }
+    }
+
     /// A node has shared where a subscription stands, or could not.
     pub fn shared(&mut self, node: NodeId, name: &str, is_shared: bool) {
         let known = self.names.keys().find(|(_, known)| known == name);

@@ -178,7 +178,7 @@ impl Node {
         now + self.random.millis(0, pace)
     }
 
-    /// When the memory has what it is told now: in order. What may wait does, until something comes that cannot.
+    /// When the memory has what it is told now: in order. What may wait does, and what comes after it too, which is harder than the truth.
     pub fn note(&mut self, may_wait: bool, now: Instant) -> Instant {
         let longest = if self.random.percent(10) { 400 } else { 10 };
         let gather = if may_wait { GATHER } else { 0 };

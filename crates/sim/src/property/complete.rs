@@ -107,8 +107,14 @@ impl Complete {
                             |event: &Number| truth.events.get(*event).is_some_and(|event| event.at > *at);
                         book.owed.retain(is_since);
                     }
-                    None if truth.unshared.contains_key(&known) => book.owed.clear(),
-                    None => {}
+                    // Likewise, but the other node asked while the note was under way, which came to nothing.
+                    None => {
+                        let here = self.links.get(&client).and_then(|link| truth.visits.get(*link));
+                        let here = here.map(|visit| visit.shard.0);
+                        if truth.unshared.get(&known).is_some_and(|there| here != Some(*there)) {
+                            book.owed.clear();
+                        }
+                    }
                 }
             }
             Told::Stopped => {}

@@ -30,7 +30,7 @@ struct Pace {
     has_stalled: bool,
     /// Events read since it reads again that had happened before.
     backlog: usize,
-    /// Whether its roles may have been read again when it began to read again.
+    /// Whether its roles may have been read again since it stalled.
     was_rechecked: bool,
 }
 
@@ -48,10 +48,10 @@ impl Slow {
             pace.backlog += 1;
             // Those that waited for roles when it read on were not in the outbox yet.
             pace.was_rechecked |= rechecked;
-            let since = resumed_at.checked_sub(RECHECK).unwrap_or(resumed_at);
-            let takes = truth.feeds.get(&visit.shard).into_iter().flat_map(|feed| feed.takes.iter());
-            let recent = takes.filter(|(_, at)| pace.was_rechecked && *at >= since && *at <= resumed_at);
-            let held = recent.count().min(truth.setting.held_events);
+            let since = resumed_at.checked_sub(RECHECK + truth.setting.outage).unwrap_or(resumed_at);
+            let takes = truth.feeds.get(&visit.shard).into_iter().flat_map(|feed| feed.takes.iter().rev());
+            let recent = takes.take_while(|(_, at)| *at >= since).filter(|(_, at)| *at <= resumed_at);
+            let held = if pace.was_rechecked { recent.count().min(truth.setting.held_events) } else { 0 };
             let most = truth.setting.outbox.count + truth.setting.link_bytes / SMALLEST + 2 + held;
             if pace.backlog > most {
                 let read = pace.backlog;

@@ -149,6 +149,11 @@ impl World {
         while self.network.has_room(link) {
             let Some((shard, connection)) = self.connection_of(link) else { return };
             let Some(outgoing) = self.step(shard, |engine| engine.poll_outgoing(connection)) else { break };
+            if let Outgoing::Notice(Notice::Subscribed(made)) = &outgoing {
+                for made in made.iter().filter(|made| made.recovery.is_none()) {
+                    self.model.answered(made.id.as_str());
+                }
+            }
             match &outgoing {
                 Outgoing::Notice(Notice::Heartbeat) => self.ping(link, Receipts::beat),
                 Outgoing::Close(close) => {
