@@ -126,6 +126,10 @@ const FOUND: &[(u64, &str)] = &[
         "that a client had been taken for new, because the memory had been out of reach, was forgotten as soon as its \
          first server could share again where it had stood",
     ),
+    (
+        117_700_494_510_816,
+        "a client that had been spared events, and was sent away, was to be vouched for by a server that had not heard them",
+    ),
 ];
 /// How long the other fixed seeds are run.
 const TIME: Duration = Duration::from_secs(20);

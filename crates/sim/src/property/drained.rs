@@ -138,8 +138,10 @@ impl Drained {
         let in_time = truth.now.saturating_duration_since(away.at) < truth.setting.replay.window / 2;
         let in_time = in_time && Self::keeps_enough(truth);
         let is_calm = in_time && Self::is_calm(link, away.drain_began, truth);
+        // Whoever was spared some comes back to where they were left out, if that is known, and gets all since then.
+        let may_lack = truth.setting.slow == outbox::Slow::Drop && truth.kind_of(client) != Kind::Session;
         for (name, recovered) in items {
-            let is_owed = is_calm && Self::can_vouch(link, away, truth);
+            let is_owed = is_calm && !may_lack && Self::can_vouch(link, away, truth);
             if is_owed && away.confirmed.contains(name) && *recovered != Some(true) {
                 return Err(format!(
                     "client {client} was sent away by a node that stopped, and {name} is not vouched for"
@@ -150,8 +152,6 @@ impl Drained {
                 away.confirmed.remove(name);
             }
         }
-        // Whoever was spared some comes back to where they were left out, and gets all since then.
-        let may_lack = truth.setting.slow == outbox::Slow::Drop && truth.kind_of(client) != Kind::Session;
         if is_calm && is_settled && !may_lack && !Self::has_twins(link, &away.had, truth) {
             let is_owed = |(_, name): &(Number, String)| {
                 items.iter().any(|(item, _)| item == name) && Self::can_vouch(link, away, truth)
