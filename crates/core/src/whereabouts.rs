@@ -40,6 +40,9 @@ pub struct Whereabouts {
 #[derive(Debug)]
 struct Known {
     parked: Parked,
+    /// When it stood there.
+    taken: Instant,
+    /// When that was last written.
     written: Instant,
 }
 
@@ -60,27 +63,33 @@ impl Whereabouts {
         self.keeps
     }
 
-    /// Whether a note about it is to be taken. Several may have asked for the same in a URL: whoever was cut off first has
-    /// missed most.
-    pub fn is_news(&self, key: &Key, now: Instant) -> bool {
-        !key.1.is_of_request() || self.known(key, now).is_none()
-    }
-
-    fn known(&self, key: &Key, now: Instant) -> Option<&Parked> {
+    fn known(&self, key: &Key, now: Instant) -> Option<&Known> {
         let keeps = if key.1.is_of_request() { self.keeps_requests } else { self.keeps };
-        let known = self.places.get(key).filter(|known| known.written + keeps >= now)?;
-        Some(&known.parked)
+        self.places.get(key).filter(|known| known.written + keeps >= now)
     }
 
-    /// Remembers where a subscription stands; `None` is to be forgotten.
-    pub fn remember(&mut self, key: Key, place: Option<Place>, now: Instant) {
-        let Some(Place { position, at }) = place else {
+    /// Remembers where a subscription stands; `None` is to be forgotten. Gives what others are to know of it.
+    ///
+    /// Several may have asked for the same in a URL. Whoever was cut off first has missed most: where that one stood stands
+    /// for all who are cut off before it would be forgotten, and is kept for as long after each of them.
+    pub fn remember(&mut self, key: Key, place: Option<Place>, now: Instant) -> Option<Place> {
+        let Some(place) = place else {
             self.places.remove(&key);
             self.give_room_back();
-            return;
+            return None;
         };
-        let parked = Parked { position, at: at.unwrap_or(now) };
-        self.places.insert(key, Known { parked, written: now });
+        let first = self.known(&key, now).filter(|_| key.1.is_of_request());
+        let first = first.filter(|known| known.taken + self.keeps_requests >= now);
+        let (parked, taken, told) = match first {
+            Some(Known { parked, taken, .. }) => {
+                (parked.clone(), *taken, Place { position: parked.position.clone(), at: None })
+            }
+            None => {
+                let parked = Parked { position: place.position.clone(), at: place.at.unwrap_or(now) };
+                (parked, now, place)
+            }
+        };
+        self.places.insert(key, Known { parked, taken, written: now });
         while let Some((_, oldest)) = self.places.front() {
             let is_old = oldest.written + self.keeps < now;
             if !is_old && self.places.len() <= MAX_PLACES {
@@ -92,6 +101,7 @@ impl Whereabouts {
             self.places.pop_front();
         }
         self.give_room_back();
+        Some(told)
     }
 
     /// Many clients that were here once need not have room for ever.
@@ -113,8 +123,8 @@ impl Whereabouts {
         let at = now.checked_sub(self.keeps).unwrap_or(now);
         let lost = forgotten.map(|_| Parked { position: Position::Lost, at });
         let known = ids.iter().filter_map(|id| {
-            let parked = self.known(&(owner.clone(), id.clone()), now).or(lost.as_ref())?;
-            Some((id.clone(), parked.clone()))
+            let known = self.known(&(owner.clone(), id.clone()), now).map(|known| &known.parked);
+            Some((id.clone(), known.or(lost.as_ref())?.clone()))
         });
         known.collect()
     }
@@ -203,10 +213,27 @@ mod tests {
         let start = Instant::now();
         let mut here = Whereabouts::new(WINDOW, SHORT);
         let key = (owner(), SubscriptionId::of_request(1));
-        assert!(here.is_news(&key, start));
-        here.remember(key.clone(), Some(Place { position: after("e1"), at: None }), start);
-        assert!(!here.is_news(&key, start + SHORT) && here.is_news(&key, start + SHORT + SAME));
-        assert!(here.recall(&owner(), &[key.1], start + SHORT + SAME).is_empty());
+        let cut = |here: &mut Whereabouts, event: &str, at: Instant| {
+            let place = Place { position: after(event), at: None };
+            here.remember(key.clone(), Some(place), at).map(|place| place.position)
+        };
+        let stood = |here: &Whereabouts, at: Instant| {
+            let found = here.recall(&owner(), std::slice::from_ref(&key.1), at);
+            found.into_iter().next().map(|(_, parked)| parked.position)
+        };
+        assert_eq!(cut(&mut here, "e1", start), Some(after("e1")));
+        assert_eq!(stood(&here, start + SHORT), Some(after("e1")));
+        assert_eq!(stood(&here, start + SHORT + SAME), None);
+        // Cut off again shortly before that, it must not be forgotten before it is back.
+        assert_eq!(cut(&mut here, "e2", start + SHORT), Some(after("e1")));
+        assert_eq!(stood(&here, start + SHORT + SHORT), Some(after("e1")));
+        assert_eq!(
+            cut(&mut here, "e3", start + SHORT + SAME),
+            Some(after("e3")),
+            "it does not go on for ever"
+        );
+        assert_eq!(stood(&here, start + SHORT + SAME + SHORT), Some(after("e3")));
+        assert_eq!(stood(&here, start + SHORT + SAME + SHORT + SAME), None);
     }
 
     #[test]

@@ -127,15 +127,13 @@ impl Whereabouts {
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
             let place = place.map(|place| place.unheard_for(unheard, now));
-            if !here.is_news(&key, now) {
-                continue;
-            }
+            let told = here.remember(key.clone(), place, now);
             if let Some(shared) = &self.shared {
-                let note = place.clone().map(|Place { position, at }| {
+                let note = told.map(|Place { position, at }| {
                     let age = at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
                     (position, wall.checked_sub(age).unwrap_or(wall))
                 });
-                let note = (key.clone(), note);
+                let note = (key, note);
                 // Counted first: it may be taken before the next line.
                 shared.unsaid.send_modify(|unsaid| *unsaid += 1);
                 let is_behind = shared.notes.try_send(note).is_err();
@@ -148,7 +146,6 @@ impl Whereabouts {
                     warn!("places of subscriptions come faster than they can be shared");
                 }
             }
-            here.remember(key, place, now);
         }
         drop(here);
         if let Some(shared) = self.shared.as_ref().filter(|_| is_queued && !may_wait) {

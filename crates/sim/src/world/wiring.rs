@@ -134,11 +134,11 @@ impl World {
         for (subscription, place) in places {
             let key = (owner.clone(), subscription);
             let place = place.map(|place| place.unheard_for(unheard, now));
-            let place_and_time = place.clone().map(|Place { position, at }| {
+            let told = node.whereabouts.remember(key.clone(), place, now);
+            let place_and_time = told.map(|Place { position, at }| {
                 let age = at.map(|at| now.saturating_duration_since(at)).unwrap_or_default();
                 (position, node.wall(since_start).saturating_sub(age))
             });
-            node.whereabouts.remember(key.clone(), place, now);
             let at = node.note(may_wait, now);
             self.clock.plan(at, Happening::Note(number, (key, place_and_time)));
         }
