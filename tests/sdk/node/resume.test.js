@@ -13,8 +13,12 @@ import { Server } from '../support/server.js';
 import { Tab } from '../support/tab.js';
 import { until } from '../support/until.js';
 
-// Older versions name their channels in the URL: they are known again by what they ask for, if the server is told to.
-const URLS = { args: ['--resume-url-window', '20s'], login: true };
+// Older versions name their channels in the URL: they are known again by what they ask for, if the server is told to, and
+// get all since they were first cut off, which the log has to hold.
+const URLS = {
+  args: ['--resume-url-window', '20s', '--resume-events', '100000', '--resume-bytes', '200000000'],
+  login: true,
+};
 
 for (const [major, ways, { args = [], login = false }] of [
   [10, ['client'], URLS],
