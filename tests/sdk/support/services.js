@@ -86,7 +86,8 @@ export class Mariadb extends Service {
     const mariadb = new Mariadb();
     [mariadb.port, mariadb.folder] = [await freePort(), await folder()];
     const at = (name) => join(mariadb.folder, name);
-    const own = ['--no-defaults', `--datadir=${at('data')}`, `--user=${isRoot ? 'root' : process.env.USER}`];
+    // A server that starts removes all temporary tables where its own are to be, those of others too if it were a shared folder.
+    const own = ['--no-defaults', `--tmpdir=${mariadb.folder}`, `--datadir=${at('data')}`, `--user=${isRoot ? 'root' : process.env.USER}`];
     await run('mariadb-install-db', [...own, '--auth-root-authentication-method=normal', '--skip-test-db']);
     await mariadb.begin('/usr/sbin/mariadbd', [
       ...own, `--port=${mariadb.port}`, `--socket=${at('socket')}`, '--bind-address=127.0.0.1',

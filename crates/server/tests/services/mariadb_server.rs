@@ -16,6 +16,8 @@ pub(crate) struct MariadbServer {
     arguments: Vec<String>,
 }
 
+/// A server that starts removes all temporary tables in that folder: those of others as well if it were shared.
+const TEMPORARY: &str = "TMPDIR";
 /// The kernel allows only so many asynchronous operations for all processes together, and tests run side by side.
 const NO_AIO: &str = "--innodb-use-native-aio=0";
 
@@ -33,6 +35,7 @@ impl MariadbServer {
             .arg(format!("--datadir={}", folder.path().join("data").display()))
             .args(["--user", &user()])
             .arg(NO_AIO)
+            .env(TEMPORARY, folder.path())
             .output()
             .expect("mariadb-server is installed: `cargo xtask test` installs what the tests need");
         let said = [made.stdout, made.stderr].concat();
@@ -128,6 +131,7 @@ fn run(folder: &Path, port: u16, arguments: &[String]) -> Child {
         .arg(format!("--socket={}", folder.join("socket").display()))
         .arg(format!("--user={}", user()))
         .args(arguments)
+        .env(TEMPORARY, folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
