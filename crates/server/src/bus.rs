@@ -4,6 +4,7 @@ pub mod memory;
 pub mod nats;
 pub mod redis;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt::Debug;
@@ -152,17 +153,37 @@ impl NodeInbox {
         all
     }
 
-    /// Closes the clients with most waiting for them, each shard its part, until this many bytes wait no more. How many
-    /// were closed.
-    pub(crate) async fn shed(&self, bytes: u64) -> usize {
-        let part = bytes.div_ceil(self.shards.len().max(1) as u64);
-        let mut closed = 0;
-        for shard in self.shards.iter() {
-            let (answer, shed) = oneshot::channel();
-            shard.post(Job::Shed(part, answer)).await;
-            closed += shed.await.unwrap_or_default();
+    /// Closes the clients that have most waiting for them, whichever shard they are on, until this many bytes wait no
+    /// more. How many were closed, and how many bytes waited for them.
+    pub(crate) async fn shed(&self, bytes: u64) -> (usize, u64) {
+        let mut worst = Vec::new();
+        for (number, shard) in self.shards.iter().enumerate() {
+            let (answer, backlogs) = oneshot::channel();
+            shard.post(Job::Backlogs(answer)).await;
+            let backlogs = backlogs.await.unwrap_or_default().into_iter();
+            worst.extend(backlogs.map(|(size, id)| (size as u64, number, id)));
         }
-        closed
+        worst.sort_unstable_by_key(|(size, ..)| Reverse(*size));
+        let mut freed = 0;
+        let mut of_shards = vec![Vec::new(); self.shards.len()];
+        for (size, number, id) in worst {
+            if freed >= bytes {
+                break;
+            }
+            freed += size;
+            if let Some(of_shard) = of_shards.get_mut(number) {
+                of_shard.push(id);
+            }
+        }
+        let mut closed = 0;
+        for (shard, slowest) in self.shards.iter().zip(of_shards) {
+            if !slowest.is_empty() {
+                let (answer, shed) = oneshot::channel();
+                shard.post(Job::Shed(slowest, answer)).await;
+                closed += shed.await.unwrap_or_default();
+            }
+        }
+        (closed, freed)
     }
 
     /// Events come in from now on, for the first time.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
@@ -11,6 +11,8 @@ use crate::bus::NodeInbox;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_millis(250);
+/// How long memory that was given up may take to go back to the system: nobody else is closed for the sake of it.
+const SETTLES: Duration = Duration::from_secs(1);
 /// Percent of the limit that the process's container or unit sets, unless said: the rest is for what cannot wait.
 const PERCENT_OF_LIMIT: u64 = 90;
 /// Newcomers are turned away from this percentage of the ceiling on.
@@ -29,6 +31,8 @@ impl Pressure {
     /// Keeps an eye on the memory of the process for as long as the node lives. Above the ceiling (in bytes), clients
     /// that have the most waiting for them are closed, to come back and catch up.
     pub(crate) async fn run(self, ceiling: u64, node: NodeInbox) {
+        let mut given_up = 0;
+        let mut given_up_at = Instant::now();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -45,9 +49,14 @@ impl Pressure {
                     info!(used, ceiling, "there is memory for newcomers again");
                 }
             }
-            if let Some(excess) = used.checked_sub(ceiling).filter(|excess| *excess > 0) {
-                let closed = node.shed(excess).await;
+            if given_up_at.elapsed() >= SETTLES {
+                given_up = 0;
+            }
+            let excess = used.saturating_sub(ceiling).saturating_sub(given_up);
+            if excess > 0 {
+                let (closed, freed) = node.shed(excess).await;
                 if closed > 0 {
+                    (given_up, given_up_at) = (given_up + freed, Instant::now());
                     warn!(
                         used,
                         ceiling, closed, "memory is short: the slowest clients were closed, to come back"

@@ -41,8 +41,10 @@ pub(crate) enum Job {
     Mention(Arc<Event>),
     /// Tell how many connections each project has.
     Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
-    /// Close those with most waiting until this many bytes wait no more, and tell how many were closed.
-    Shed(u64, oneshot::Sender<usize>),
+    /// Tell who has much waiting, and how many bytes.
+    Backlogs(oneshot::Sender<Vec<(usize, ConnectionId)>>),
+    /// Close these, for memory is short, and tell how many were closed.
+    Shed(Vec<ConnectionId>, oneshot::Sender<usize>),
     /// Close every connection within this time.
     Drain(Duration),
     /// Tell an operator something.
@@ -495,9 +497,13 @@ impl Shard {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.0.engine.borrow().connections());
             }
-            Job::Shed(bytes, answer) => {
+            Job::Backlogs(answer) => {
                 // Whoever asked may have gone.
-                let _ = answer.send(self.step(|engine| engine.shed(bytes)));
+                let _ = answer.send(self.0.engine.borrow().backlogs());
+            }
+            Job::Shed(slowest, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.step(|engine| engine.shed(&slowest)));
             }
             Job::Drain(window) => {
                 let now = Instant::now();

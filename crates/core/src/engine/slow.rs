@@ -1,7 +1,5 @@
 //! Clients that read slower than events come.
 
-use std::cmp::Reverse;
-
 use super::Engine;
 use crate::id::ConnectionId;
 use crate::notice::{Notice, Outgoing};
@@ -52,30 +50,25 @@ impl Engine {
         }
     }
 
-    /// Memory is short: closes those that have most waiting for them, to come back, until this many bytes wait no more.
-    /// How many were closed.
-    pub fn shed(&mut self, bytes: u64) -> usize {
+    /// Who has so much waiting that it may be the reason why memory is short, and how much that is, in bytes.
+    pub fn backlogs(&self) -> Vec<(usize, ConnectionId)> {
         let waiting =
-            |id: &ConnectionId| self.connection(*id).map_or(0, |connection| connection.outbox.bytes());
-        let mut worst: Vec<(usize, ConnectionId)> = self
-            .ids()
+            |id: ConnectionId| self.connection(id).map_or(0, |connection| connection.outbox.bytes());
+        self.ids()
             .into_iter()
             .filter(|id| !self.is_closing(*id))
-            .map(|id| (waiting(&id), id))
-            .filter(|(size, _)| *size >= SHED_FROM)
-            .collect();
-        worst.sort_unstable_by_key(|(size, _)| Reverse(*size));
-        let mut freed = 0;
-        let mut closed = 0;
-        for (size, id) in worst {
-            if freed >= bytes {
-                break;
-            }
-            freed += size as u64;
-            closed += 1;
-            self.drop_slow(id);
+            .map(|id| (waiting(id), id))
+            .filter(|(bytes, _)| *bytes >= SHED_FROM)
+            .collect()
+    }
+
+    /// Memory is short: closes these, to come back. How many of them were here and not closing yet.
+    pub fn shed(&mut self, slowest: &[ConnectionId]) -> usize {
+        let before = self.stats.slow;
+        for id in slowest {
+            self.drop_slow(*id);
         }
-        closed
+        (self.stats.slow - before) as usize
     }
 
     /// Closes it, to come back and get what it missed.

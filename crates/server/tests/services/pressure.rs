@@ -102,8 +102,21 @@ fn a_client_that_does_not_read_is_closed_before_memory_runs_out_and_others_are_n
     ]);
     let mut slow = world.connect("websocket", "&channels[]=documents", &[]);
     let mut quick = world.connect("websocket", "&channels[]=documents", &[]);
+    // On every shard, with more waiting than kernels keep, and less than the slow one.
+    let mut late: Vec<_> = (0..6).map(|_| world.node.connect("project=shop&channels[]=files", &[])).collect();
+    for client in &mut late {
+        client.expect("connected");
+    }
     let mut large = event("any", "large");
     large["payload"]["text"] = json!("x".repeat(500_000));
+    let mut file = large.clone();
+    file["channels"] = json!(["files"]);
+    let mut last_file = event("any", "fence");
+    last_file["channels"] = json!(["files"]);
+    for _ in 0..10 {
+        world.must_publish(&json!([file, file, file, file]));
+    }
+    world.must_publish(&last_file);
     let batch = json!([large, large, large, large, event("any", "fence")]);
     let closed = |world: &World| world.node.log().contains("the slowest clients were closed");
     for _ in 0..1_000 {
@@ -123,6 +136,9 @@ fn a_client_that_does_not_read_is_closed_before_memory_runs_out_and_others_are_n
     }
     world.must_publish(&json!([event("any", "after"), event("any", "fence")]));
     assert_eq!(quick.ids_until("fence"), ["after"]);
+    for client in &mut late {
+        assert_eq!(client.ids_until("fence").len(), 40);
+    }
 }
 
 #[test]
