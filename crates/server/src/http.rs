@@ -9,6 +9,7 @@ pub mod openapi;
 pub mod problem;
 
 use std::convert::Infallible;
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +41,9 @@ const EVENTS: &str = "/v1/realtime/events";
 /// What this API is, for machines.
 const OPENAPI: &str = "/v1/realtime/openapi.json";
 
-/// After how many seconds a client that was turned away is to try again.
-const RETRY_WHEN_FULL: u32 = 5;
+/// After how many seconds a client that was turned away is to try again: drawn for each, for all who were turned away at
+/// once would come back at once.
+const RETRY_WHEN_FULL: RangeInclusive<u32> = 5..=10;
 
 /// Everything that answers HTTP on a node, shared by its shards.
 #[derive(Debug)]
@@ -101,9 +103,10 @@ pub(crate) async fn serve(client: Client, shard: Shard, site: Arc<Site>) {
 async fn answer(request: Request<Incoming>, entrance: Entrance, site: Arc<Site>) -> Response<Body> {
     if let Some(transport) = transport::HTTP.iter().find(|transport| transport.wants(&request)) {
         if site.pressure.is_full() {
-            return transport.turn_away(&request, &site.transports, RETRY_WHEN_FULL).unwrap_or_else(|| {
+            let after = rand::random_range(RETRY_WHEN_FULL);
+            return transport.turn_away(&request, &site.transports, after).unwrap_or_else(|| {
                 let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "No room", transport::NO_ROOM);
-                problem.retry_after(RETRY_WHEN_FULL).into_response()
+                problem.retry_after(after).into_response()
             });
         }
         // On any path, as Appwrite's server does: some proxies rewrite it.

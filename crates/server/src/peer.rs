@@ -162,6 +162,11 @@ impl Peer {
         }
     }
 
+    /// For who still has last words to write when the peer is gone: a node that stops waits for them.
+    pub(crate) fn outlasting(&self) -> Load {
+        self.shard.occupy()
+    }
+
     /// For who has to know of the end without taking what is to be sent; `None` if the request was refused.
     pub fn watch(&self) -> Option<Watch> {
         match &self.link {

@@ -301,6 +301,11 @@ impl Shard {
         if let Some(name) = transports.get_mut(slot) {
             *name = transport;
         }
+        self.occupy()
+    }
+
+    /// Counts as load for as long as the result lives.
+    pub(crate) fn occupy(&self) -> Load {
         Load::of(&self.0.load)
     }
 

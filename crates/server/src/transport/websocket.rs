@@ -119,8 +119,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Conversation<S> {
         tokio::task::spawn_local(async move {
             poll_fn(|context| conversation.poll(context)).await;
             // The connection is over for everybody else; the client sees the last words.
+            let load = conversation.peer.outlasting();
             drop(conversation.peer);
-            Box::pin(conversation.socket.finish(GRACE)).await;
+            Box::pin(conversation.socket.finish_holding(GRACE, load)).await;
         });
     }
 

@@ -885,8 +885,8 @@ fn text_that_postgresql_cannot_hold_names_nobody_and_is_no_outage() {
 
 /// The database has this certificate, and takes nobody without TLS.
 fn a_link_is_encrypted_and_its_other_end_checked(installation: &Installation<'_>, certificate: &Certificate) {
-    let chain = certificate.chain();
-    let trusted = [("REALTIME_DATABASE_TLS", "verify"), ("REALTIME_DATABASE_CERTIFICATES", chain.as_str())];
+    let trusted =
+        [("REALTIME_DATABASE_TLS", "verify"), ("REALTIME_DATABASE_CERTIFICATES", certificate.chain())];
     for more in [&trusted[..], &[("REALTIME_DATABASE_TLS", "require")], &[]] {
         let world = World::new(installation, more);
         let (_, first) = world.connect_as("alpha", "alice", "cookie");

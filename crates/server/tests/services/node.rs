@@ -202,8 +202,23 @@ impl Node {
 
     /// Tells it to stop, as an operator does, and waits until it has.
     pub(crate) fn stop(&mut self) {
-        let told = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
-        assert!(told.success() && self.child.wait().expect("a child").success());
+        self.tell_to_stop();
+        self.wait_for_end();
+    }
+
+    /// The first half of [`Self::stop`].
+    pub(crate) fn tell_to_stop(&self) {
+        signal(&self.child, "TERM");
+    }
+
+    /// Whether it is no more.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_some()
+    }
+
+    /// The second half of [`Self::stop`].
+    pub(crate) fn wait_for_end(&mut self) {
+        assert!(self.child.wait().expect("a child").success());
     }
 }
 

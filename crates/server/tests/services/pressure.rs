@@ -1,5 +1,6 @@
 //! More than the server or its database can take at the moment.
 
+use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use serde_json::json;
 
 use crate::appwrite::Live;
 use crate::node::PATIENCE;
-use crate::world::{World, event};
+use crate::world::{World, event, text};
 
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -76,13 +77,25 @@ fn a_server_without_memory_lets_nobody_in_and_says_when_to_come_back() {
     let socket = "/v1/realtime?project=shop&channels[]=files HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
     wait_until("newcomers are turned away", || ask(socket).starts_with("HTTP/1.1 503"));
-    let refused = ask(socket);
-    assert!(refused.to_lowercase().contains("retry-after: 5"), "{refused}");
-    // A browser's EventSource comes again after a stream that ends, and after no other answer.
-    let refused = ask(stream);
-    assert!(refused.starts_with("HTTP/1.1 200"), "{refused}");
-    assert!(refused.to_lowercase().contains("retry-after: 5"), "{refused}");
-    assert!(refused.contains("retry: 5000\nevent: close\ndata: {\"code\":1013,"), "{refused}");
+    let number_after = |text: &str, words: &str| -> u32 {
+        let (_, rest) = text.split_once(words).unwrap_or_else(|| panic!("no {words:?} in {text}"));
+        rest.lines().next().unwrap().parse().unwrap()
+    };
+    let mut seconds = BTreeSet::new();
+    for _ in 0..20 {
+        let refused = ask(socket).to_lowercase();
+        assert!(refused.starts_with("http/1.1 503"), "{refused}");
+        seconds.insert(number_after(&refused, "retry-after: "));
+        // A browser's EventSource comes again after a stream that ends, and after no other answer.
+        let refused = ask(stream).to_lowercase();
+        assert!(refused.starts_with("http/1.1 200"), "{refused}");
+        let after = number_after(&refused, "retry-after: ");
+        assert_eq!(number_after(&refused, "\r\n\r\nretry: "), after * 1_000, "{refused}");
+        assert!(refused.contains("event: close\ndata: {\"code\":1013,"), "{refused}");
+        seconds.insert(after);
+    }
+    // Who was turned away together is not to come back together.
+    assert!(seconds.len() > 1 && seconds.iter().all(|after| (5..=10).contains(after)), "{seconds:?}");
     assert!(ask("/health/live HTTP/1.1").starts_with("HTTP/1.1 200"));
 }
 
@@ -154,11 +167,72 @@ fn a_stream_that_nobody_reads_keeps_no_socket_once_it_is_ended() {
         .unwrap();
     wait_until("it is let in", || world.node.log().contains("connection opened"));
     assert!(world.node.open_sockets() > sockets);
-    // More than two kernels keep for a client that does not read.
+    publish_much(&world);
+    wait_until("its link is ended", || world.node.open_sockets() == sockets);
+    drop(stalled);
+}
+
+/// Has more wait for those who listen than two kernels keep for a client that does not read.
+fn publish_much(world: &World) {
     let filler = "x".repeat(100_000);
     for number in 0..200 {
         world.must_publish(&event("any", &format!("{number} {filler}")));
     }
+}
+
+#[test]
+fn a_websocket_that_nobody_reads_is_closed_as_slow_and_keeps_no_socket() {
+    let world = World::new(&["--limits-outbox-bytes", "100000", "--internal-listen", "127.0.0.1:0"]);
+    let metrics = text(&world.node.wait_for_log("console and metrics started")["address"]);
+    let sockets = world.node.open_sockets();
+    let mut stuck = world.connect("websocket", "", &[]);
+    assert!(world.node.open_sockets() > sockets);
+    publish_much(&world);
+    world.node.wait_for_log("connection closed");
+    let closed = Instant::now();
     wait_until("its link is ended", || world.node.open_sockets() == sockets);
-    drop(stalled);
+    // It has 5 s for the last words.
+    assert!(closed.elapsed() < Duration::from_secs(10), "{:?}", closed.elapsed());
+    let mut metrics = ureq::get(format!("http://{metrics}/metrics")).call().unwrap();
+    let metrics = metrics.body_mut().read_to_string().unwrap();
+    assert!(metrics.contains("\nrealtime_connections_slow_total 1\n"), "{metrics}");
+    // Should it read after all, it finds what was on its way, and the end.
+    let began = Instant::now();
+    while stuck.next_unless_cut_off().is_some_and(|message| message["type"] == "event") {}
+    assert!(began.elapsed() < PATIENCE, "the link has no end");
+}
+
+#[test]
+fn a_server_that_stops_waits_for_who_takes_nothing_no_longer_than_it_may() {
+    let mut world = World::new(&["--limits-outbox-bytes", "100000000"]);
+    let stuck = world.connect("websocket", "", &[]);
+    publish_much(&world);
+    let began = Instant::now();
+    world.node.stop();
+    // The last words may take 5 s.
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(!world.node.log().contains("some clients did not take leave in time"));
+    drop(stuck);
+}
+
+#[test]
+fn a_client_that_is_behind_when_its_server_stops_is_told_to_come_back() {
+    let mut world = World::new(&["--limits-outbox-bytes", "100000000"]);
+    let mut late = world.connect("websocket", "", &[]);
+    publish_much(&world);
+    world.node.tell_to_stop();
+    world.node.wait_for_log("connection closed");
+    let closed = Instant::now();
+    while closed.elapsed() < Duration::from_secs(1) {
+        assert!(!world.node.has_ended(), "its last words are not written yet");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let end = loop {
+        match late.next_unless_cut_off() {
+            Some(message) if message["type"] == "event" => {}
+            end => break end,
+        }
+    };
+    assert_eq!(end, Some(json!({ "close": 1012 })));
+    world.node.wait_for_end();
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::certificate::Certificate;
 use crate::node::{Client, Node, realtime};
-use crate::redis_server::{Redis, free_port};
+use crate::redis_server::{Redis, free_port, tls};
 
 /// A data folder with a project and a key, and a Redis.
 struct World {
@@ -258,24 +258,27 @@ fn a_redis_that_answers_garbage_is_told_and_tried_again() {
 #[test]
 fn tls_is_spoken_with_a_redis_whose_certificate_is_trusted() {
     let certificate = Certificate::new();
-    let tls = free_port().to_string();
-    let (key, cert) = (certificate.key(), certificate.chain());
-    let world = World::new(&[
-        "--tls-port",
-        &tls,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-auth-clients",
-        "no",
-    ]);
-    let url = format!("rediss://localhost:{tls}");
-    let trusting =
-        Node::start(world.folder.path(), &["--redis-url", &url, "--redis-certificates", &cert], &[]);
+    let world = World::new(&tls(&certificate));
+    let url = format!("rediss://localhost:{}", world.redis.port());
+    let trusting = Node::start(
+        world.folder.path(),
+        &["--redis-url", &url, "--redis-certificates", certificate.chain()],
+        &[],
+    );
     trusting.wait_for_readiness(200);
     assert_eq!(trusting.publish("shop", &world.key, &event("a")).0, 200);
     let distrusting = Node::start(world.folder.path(), &["--redis-url", &url], &[]);
     distrusting.wait_for_log("certificate");
     distrusting.wait_for_readiness(503);
+}
+
+#[test]
+fn an_end_that_speaks_tls_alone_is_told_with_what_to_do() {
+    let (plain, certificate) = (World::new(&[]), Certificate::new());
+    let encrypted = World::new(&tls(&certificate));
+    for (world, speaks_tls) in [(&plain, "true"), (&encrypted, "false")] {
+        let node = world.node(&[("REALTIME_REDIS_TLS", speaks_tls)]);
+        let told = node.wait_for_log("cannot receive events from Redis").to_string();
+        assert!(told.contains("redis.tls"), "{told}");
+    }
 }

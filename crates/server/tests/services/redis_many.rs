@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::certificate::Certificate;
 use crate::node::{Client, Node, PATIENCE, realtime};
-use crate::redis_server::{Cluster, Sentinels};
+use crate::redis_server::{Cluster, Sentinels, tls};
 
 /// A server and its project, with clients that want to be told of gaps.
 struct World {
@@ -163,6 +164,45 @@ fn a_wrong_password_of_the_sentinels_is_told_with_what_to_do() {
     assert!(!node.log().contains("wr0ng"));
 }
 
+/// A server that is not told whom to trust says what it lacks.
+fn is_told_of_a_certificate_that_nobody_vouches_for(world: &World, environment: &[(&str, &str)]) {
+    let distrusting = Node::start(world.folder.path(), &[], environment);
+    let told = distrusting.wait_for_log("cannot receive events from Redis").to_string();
+    assert!(told.contains("redis.certificates"), "{told}");
+    distrusting.wait_for_readiness(503);
+}
+
+#[test]
+fn a_failover_is_followed_where_sentinels_and_servers_speak_nothing_but_tls() {
+    let certificate = Certificate::new();
+    let mut sentinels = Sentinels::start_with("p4ss", "s3ntinel", &tls(&certificate));
+    let world = with_sentinels(
+        &sentinels,
+        &[("REALTIME_REDIS_TLS", "true"), ("REALTIME_REDIS_CERTIFICATES", certificate.chain())],
+    );
+    let mut client = listen(&world.node);
+    world.publish("before");
+    assert_eq!(next(&mut client), "before");
+    sentinels.servers[0].kill();
+    world.node.wait_for_log("from another server; those published meanwhile are lost");
+    world.node.wait_for_readiness(200);
+    world.publish("after");
+    assert_eq!([next(&mut client), next(&mut client)], ["gap", "after"]);
+    sentinels.servers[1].ask_as("p4ss", &[b"PUBLISH", b"realtime", envelope("of Appwrite").as_bytes()]);
+    assert_eq!(next(&mut client), "of Appwrite");
+    let addresses = sentinels.addresses();
+    is_told_of_a_certificate_that_nobody_vouches_for(
+        &world,
+        &[
+            ("REALTIME_REDIS_SENTINELS", &addresses),
+            ("REALTIME_REDIS_SENTINEL_MASTER", "events"),
+            ("REALTIME_REDIS_SENTINEL_PASSWORD", "s3ntinel"),
+            ("_APP_REDIS_PASS", "p4ss"),
+            ("REALTIME_REDIS_TLS", "true"),
+        ],
+    );
+}
+
 #[test]
 fn what_is_published_at_any_server_of_a_cluster_reaches_clients_of_every_node_in_one_order() {
     let cluster = Cluster::start(&[]);
@@ -183,6 +223,41 @@ fn what_is_published_at_any_server_of_a_cluster_reaches_clients_of_every_node_in
     }
     let orders = clients.each_mut().map(|client| (0..320).map(|_| next(client)).collect::<Vec<_>>());
     assert_eq!(orders[0], orders[1]);
+}
+
+#[test]
+fn a_cluster_is_followed_to_who_has_the_channel_where_it_speaks_nothing_but_tls() {
+    // Servers call themselves by their addresses, unless told to do so by a name.
+    let by_name =
+        ["--cluster-announce-hostname", "localhost", "--cluster-preferred-endpoint-type", "hostname"];
+    for (sharded, host, names, more) in
+        [("false", "127.0.0.1", "IP:127.0.0.1", &[][..]), ("true", "localhost", "DNS:localhost", &by_name)]
+    {
+        let certificate = Certificate::of(names);
+        let cluster = Cluster::start(&[&tls(&certificate)[..], more].concat());
+        let owner = cluster.owner("realtime");
+        // None of those that are named has the channel: the way to it is what a server says of another one.
+        let others = [(owner + 1) % 3, (owner + 2) % 3].map(|other| cluster.servers[other].address());
+        let addresses = others.join(",").replace("127.0.0.1", host);
+        let encrypted = [
+            ("REALTIME_REDIS_CLUSTER", addresses.as_str()),
+            ("REALTIME_REDIS_SHARDED", sharded),
+            ("REALTIME_REDIS_TLS", "true"),
+        ];
+        let trusting = [&encrypted[..], &[("REALTIME_REDIS_CERTIFICATES", certificate.chain())]].concat();
+        let world = World::new(&trusting);
+        let second = world.another(&trusting);
+        let mut clients = [listen(&world.node), listen(&second)];
+        world.publish("over HTTP");
+        let publish: &[u8] = if sharded == "true" { b"SPUBLISH" } else { b"PUBLISH" };
+        let message = envelope("at the owner");
+        let answer = cluster.servers[owner].command(&[publish, b"realtime", message.as_bytes()]);
+        assert_eq!(answer.trim(), ":2");
+        for client in &mut clients {
+            assert_eq!([next(client), next(client)], ["over HTTP", "at the owner"]);
+        }
+        is_told_of_a_certificate_that_nobody_vouches_for(&world, &encrypted);
+    }
 }
 
 #[test]

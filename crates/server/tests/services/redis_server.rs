@@ -1,17 +1,43 @@
 //! A `redis-server` of the test's own, several with sentinels, or a cluster: on free ports, killed when the test ends.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use tempfile::TempDir;
+
+use crate::certificate::Certificate;
 use crate::node::{PATIENCE, signal};
 
-/// A running Redis.
+/// The socket of a server in its folder.
+const SOCKET: &str = "redis.sock";
+
+/// What has a Redis speak TLS on its port and nothing else, with its neighbours too. They take each other's certificate
+/// for an authority, as it is one for all.
+pub(crate) fn tls(certificate: &Certificate) -> [&str; 12] {
+    [
+        "--tls-cert-file",
+        certificate.chain(),
+        "--tls-key-file",
+        certificate.key(),
+        "--tls-ca-cert-file",
+        certificate.chain(),
+        "--tls-auth-clients",
+        "no",
+        "--tls-replication",
+        "yes",
+        "--tls-cluster",
+        "yes",
+    ]
+}
+
+/// A running Redis. The test itself asks it over a socket in its folder, which is plain whatever its port is.
 pub(crate) struct Redis {
     child: Child,
-    folder: tempfile::TempDir,
+    folder: TempDir,
     port: u16,
     arguments: Vec<String>,
 }
@@ -71,12 +97,12 @@ impl Redis {
 
     /// Sends a command and gives what is answered.
     pub(crate) fn command(&self, words: &[&[u8]]) -> String {
-        ask(self.port, words).expect("it answers")
+        ask(&self.folder, words).expect("it answers")
     }
 
     /// The same, signed in with a password.
     pub(crate) fn ask_as(&self, password: &str, words: &[&[u8]]) -> String {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        let mut stream = connect(&self.folder).expect("it listens");
         stream.write_all(&request(&[b"AUTH", password.as_bytes()])).expect("it listens");
         stream.write_all(&request(words)).expect("it listens");
         stream.shutdown(std::net::Shutdown::Write).expect("it listens");
@@ -87,7 +113,7 @@ impl Redis {
 
     /// Sends a command and waits for nothing.
     pub(crate) fn send(&self, words: &[&[u8]]) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("it listens");
+        let mut stream = connect(&self.folder).expect("it listens");
         stream.write_all(&request(words)).expect("it listens");
         // What was sent is read before the end of the connection.
         stream.shutdown(std::net::Shutdown::Write).expect("it listens");
@@ -95,7 +121,7 @@ impl Redis {
 
     /// A connection to publish much on.
     pub(crate) fn publisher(&self) -> Publisher {
-        Publisher(TcpStream::connect(("127.0.0.1", self.port)).expect("it listens"))
+        Publisher(connect(&self.folder).expect("it listens"))
     }
 
     /// Publishes as Appwrite does; how many subscriptions took it.
@@ -121,10 +147,15 @@ pub(crate) struct Sentinels {
 impl Sentinels {
     /// Starts them; the servers have this password, and the sentinels another one.
     pub(crate) fn start(password: &str, sentinel_password: &str) -> Self {
-        let master = Redis::start(&["--requirepass", password, "--masterauth", password]);
+        Self::start_with(password, sentinel_password, &[])
+    }
+
+    /// The same with more arguments for all five.
+    pub(crate) fn start_with(password: &str, sentinel_password: &str, more: &[&str]) -> Self {
+        let own = ["--requirepass", password, "--masterauth", password];
+        let master = Redis::start(&[&own[..], more].concat());
         let of = format!("127.0.0.1 {}", master.port);
-        let replica =
-            Redis::start(&["--requirepass", password, "--masterauth", password, "--replicaof", &of]);
+        let replica = Redis::start(&[&own[..], &["--replicaof", &of], more].concat());
         let sentinel = |_| {
             let port = free_port();
             let folder = tempfile::tempdir().expect("a folder");
@@ -137,7 +168,8 @@ impl Sentinels {
             );
             std::fs::write(&file, settings).expect("a file");
             let file = file.to_str().expect("a path").to_owned();
-            let arguments = vec![file, "--sentinel".to_owned()];
+            let arguments = [&[file.as_str(), "--sentinel"], more].concat();
+            let arguments: Vec<String> = arguments.into_iter().map(str::to_owned).collect();
             Redis { child: run_with(&folder, port, &[], &arguments), folder, port, arguments }
         };
         let sentinels: Vec<Redis> = (0..3).map(sentinel).collect();
@@ -247,7 +279,7 @@ fn wait(is_so: impl Fn() -> bool) {
 }
 
 /// A connection to publish much on.
-pub(crate) struct Publisher(TcpStream);
+pub(crate) struct Publisher(UnixStream);
 
 impl Publisher {
     /// Publishes, and waits until Redis has taken it.
@@ -259,17 +291,20 @@ impl Publisher {
     }
 }
 
-fn run(folder: &tempfile::TempDir, port: u16, arguments: &[String]) -> Child {
+fn run(folder: &TempDir, port: u16, arguments: &[String]) -> Child {
     run_with(folder, port, &["--save", "", "--appendonly", "no"], arguments)
 }
 
-fn run_with(folder: &tempfile::TempDir, port: u16, usual: &[&str], arguments: &[String]) -> Child {
+fn run_with(folder: &TempDir, port: u16, usual: &[&str], arguments: &[String]) -> Child {
     // A file of settings comes first, or it is not taken for one.
     let (file, arguments) =
         arguments.split_at(arguments.iter().take_while(|it| !it.starts_with("--")).count());
+    let port = port.to_string();
+    let speaks_tls = arguments.iter().any(|argument| argument == "--tls-cert-file");
+    let (plain, encrypted) = if speaks_tls { ("0", port.as_str()) } else { (port.as_str(), "0") };
     let mut child = Command::new("redis-server")
         .args(file)
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string()])
+        .args(["--bind", "127.0.0.1", "--port", plain, "--tls-port", encrypted, "--unixsocket", SOCKET])
         .args(usual)
         .args(arguments)
         .current_dir(folder.path())
@@ -278,7 +313,7 @@ fn run_with(folder: &tempfile::TempDir, port: u16, usual: &[&str], arguments: &[
         .spawn()
         .expect("redis-server is installed: `cargo xtask test` installs what the tests need");
     let deadline = Instant::now() + PATIENCE;
-    while ask(port, &[b"PING"]).is_none() {
+    while ask(folder, &[b"PING"]).is_none() {
         let ended = child.try_wait().expect("a child");
         assert!(ended.is_none() && Instant::now() < deadline, "redis-server does not answer: {ended:?}");
         std::thread::sleep(Duration::from_millis(5));
@@ -286,9 +321,13 @@ fn run_with(folder: &tempfile::TempDir, port: u16, usual: &[&str], arguments: &[
     child
 }
 
+fn connect(folder: &TempDir) -> std::io::Result<UnixStream> {
+    UnixStream::connect(folder.path().join(SOCKET))
+}
+
 /// One command on a connection of its own. Any answer is one, a refusal included.
-fn ask(port: u16, words: &[&[u8]]) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+fn ask(folder: &TempDir, words: &[&[u8]]) -> Option<String> {
+    let mut stream = connect(folder).ok()?;
     stream.write_all(&request(words)).ok()?;
     let mut answer = [0; 8 * 1024];
     let length = stream.read(&mut answer).ok().filter(|length| *length > 0)?;

@@ -95,7 +95,10 @@ impl Outage {
 fn advice(reason: &str) -> &'static str {
     let reason = reason.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if says(&["auth", "wrongpass", "noperm", "invalid username-password"]) {
+    if says(&["certificate"]) {
+        "Check that redis.certificates has who vouches for Redis, and that its certificate is for the name or address by \
+         which it is reached; servers of a cluster and of sentinels are reached by what they call themselves"
+    } else if says(&["auth", "wrongpass", "noperm", "invalid username-password"]) {
         "Check redis.user and redis.password (_APP_REDIS_USER, _APP_REDIS_PASS)"
     } else if says(&["sentinel"]) {
         "Check redis.sentinels, redis.sentinel_master and redis.sentinel_password, and that the sentinels know a master \
@@ -103,7 +106,8 @@ fn advice(reason: &str) -> &'static str {
     } else if says(&["hello", "noproto"]) {
         "Redis 6 or newer is needed"
     } else {
-        "Check redis.host and redis.port (_APP_REDIS_HOST, _APP_REDIS_PORT), and that Redis runs there"
+        "Check redis.host and redis.port (_APP_REDIS_HOST, _APP_REDIS_PORT), that Redis runs there, and redis.tls (or \
+         rediss:// in redis.url): whether it speaks TLS"
     }
 }
 

@@ -102,6 +102,11 @@ pub enum RedisSettingsError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// Certificates for a link that is not encrypted.
+    #[error(
+        "`redis.certificates` are for TLS, which is off; set `redis.tls`, or begin `redis.url` with rediss://"
+    )]
+    CertificatesWithoutTls,
 }
 
 impl Settings {
@@ -162,6 +167,7 @@ pub(super) fn from_url(url: &Secret) -> Result<ConnectionInfo, RedisSettingsErro
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use super::super::topology::Topology;
     use super::*;
 
     fn settings(user: &str, password: Option<&str>) -> Settings {
@@ -204,5 +210,27 @@ mod tests {
         }
         let error = settings("", None).addresses(&["redis".to_owned()]).unwrap_err().to_string();
         assert!(error.contains("`redis`") && error.contains("host:port"), "{error}");
+    }
+
+    #[test]
+    fn certificates_without_tls_are_refused_rather_than_left_unused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let certificates = Some(file.path().to_owned());
+        let addresses = vec!["redis:6379".to_owned()];
+        for place in [
+            Place::Url(Secret::new("redis://redis:6379")),
+            Place::Server { host: "redis".to_owned(), port: 6379 },
+            Place::Sentinels {
+                addresses: addresses.clone(),
+                master: "events".to_owned(),
+                user: String::new(),
+                password: None,
+            },
+            Place::Cluster { addresses, is_sharded: false },
+        ] {
+            let settings = Settings { place, certificates: certificates.clone(), ..settings("", None) };
+            let refused = Topology::new(&settings).unwrap_err();
+            assert!(matches!(refused, RedisSettingsError::CertificatesWithoutTls), "{settings:?}: {refused}");
+        }
     }
 }

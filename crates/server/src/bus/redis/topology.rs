@@ -89,10 +89,12 @@ impl fmt::Debug for Topology {
 impl Topology {
     pub(super) fn new(settings: &Settings) -> Result<Self, RedisSettingsError> {
         let authorities = settings.authorities()?;
+        let mut speaks_tls = settings.tls;
         let (kind, ways, name) = match &settings.place {
             Place::Url(url) => {
                 let info = from_url(url)?;
                 let (address, way) = (info.addr().clone(), info.redis_settings().clone());
+                speaks_tls = matches!(address, ConnectionAddr::TcpTls { .. });
                 let name = address.to_string();
                 (Kind::Server(address), vec![way], name)
             }
@@ -115,6 +117,9 @@ impl Topology {
                 (kind, ways, addresses.join(","))
             }
         };
+        if authorities.is_some() && !speaks_tls {
+            return Err(RedisSettingsError::CertificatesWithoutTls);
+        }
         let ways = ways.into_iter().map(|way| {
             // Without CLIENT SETINFO, which an ACL may forbid.
             way.set_skip_set_lib_name()

@@ -193,20 +193,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     ///
     /// Writes what is queued, waits for the client's Close if ours was first, ends our side of the stream and reads
     /// on until the client ends its own. All of that takes at most `grace`; then the stream is dropped as it is.
-    pub async fn finish(mut self, grace: Duration) {
-        // Whether the client went along or the time ran out: the stream is dropped, and there is nobody to tell.
-        let _ = tokio::time::timeout(grace, self.part()).await;
+    pub async fn finish(self, grace: Duration) {
+        self.finish_holding(grace, ()).await;
     }
 
-    async fn part(&mut self) -> io::Result<()> {
-        while !self.queue.is_empty() || self.unflushed || (self.closing && self.hearing == Hearing::Open) {
-            if let Err(Ended::Failed(error)) = self.turn().await {
-                return Err(error);
-            }
+    /// The same; `held` is dropped as soon as all that was queued is written, whether or not the client answers.
+    pub async fn finish_holding<T>(mut self, grace: Duration, held: T) {
+        // Whether the client went along or the time ran out: the stream is dropped, and there is nobody to tell.
+        let _ = tokio::time::timeout(grace, self.part(held)).await;
+    }
+
+    async fn part<T>(&mut self, held: T) -> io::Result<()> {
+        while !self.queue.is_empty() || self.unflushed {
+            self.turn_unless_failed().await?;
+        }
+        drop(held);
+        while self.closing && self.hearing == Hearing::Open {
+            self.turn_unless_failed().await?;
         }
         self.stream.shutdown().await?;
         // Closing a socket with bytes unread resets it, and a reset discards what the client has yet to read.
         poll_fn(|context| self.poll_discard(context)).await
+    }
+
+    async fn turn_unless_failed(&mut self) -> io::Result<()> {
+        match self.turn().await {
+            Err(Ended::Failed(error)) => Err(error),
+            Ok(_) | Err(Ended::Closed { .. } | Ended::Fault(_) | Ended::Gone) => Ok(()),
+        }
     }
 
     /// [`Socket::turn`] for who polls by hand. Who is told [`Turn::Drained`] is woken when the client says something,
