@@ -23,7 +23,7 @@ use crate::effect::{Admission, Effect};
 use crate::event::{Event, Holder};
 use crate::id::{ConnectionId, ProjectId, SubscriptionId, UserId};
 use crate::identity::{Account, Identity, Standing};
-use crate::index::{Index, Subscription};
+use crate::index::{Index, ROOM, Receiver, Subscription};
 use crate::leave::Leave;
 use crate::limit::Bucket;
 use crate::notice::{Delivery, Notice, Outgoing};
@@ -46,6 +46,8 @@ use crate::verdict::Verdict;
 pub struct Engine {
     settings: Settings,
     index: Index,
+    /// Room for the receivers of the event at hand; empty in between.
+    receivers: Vec<Receiver>,
     seats: Vec<Seat>,
     free: Vec<u32>,
     deadlines: Deadlines,
@@ -87,6 +89,7 @@ impl Engine {
             tails: Tails::new(settings.tail, seed),
             settings,
             index: Index::new(seed),
+            receivers: Vec::new(),
             seats: Vec::new(),
             free: Vec::new(),
             deadlines: Deadlines::default(),
@@ -288,13 +291,17 @@ impl Engine {
             }
             Some(Holder::Team(_)) | None => SmallVec::new(),
         };
-        for receiver in self.index.receivers(event) {
+        let mut receivers = std::mem::take(&mut self.receivers);
+        self.index.receivers(event, &mut receivers);
+        for receiver in receivers.drain(..) {
             if self.is_rechecking(receiver.connection) || self.catches_up(receiver.connection) {
                 continue;
             }
             let delivery = Delivery { event: Arc::clone(event), subscriptions: receiver.subscriptions };
             self.deliver(receiver.connection, mark, delivery);
         }
+        receivers.shrink_to(ROOM);
+        self.receivers = receivers;
         self.hold(event, mark, &met);
         if let Some(Holder::Team(team)) = &event.roles_changed {
             self.end_team(&event.project, team);

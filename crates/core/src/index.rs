@@ -19,7 +19,7 @@ use foldhash::quality::FixedState;
 use smallvec::SmallVec;
 
 use self::audience::{Audience, Traits};
-use self::term::{Term, Terms};
+use self::term::{Few, Term, Terms};
 use crate::channel::Channel;
 use crate::event::Event;
 use crate::id::{ConnectionId, ProjectId, SubscriptionId};
@@ -36,8 +36,9 @@ const CROWD: usize = if cfg!(test) { 4 } else { 48 };
 
 /// So many of a crowd are fetched from memory at the same time.
 const AT_ONCE: usize = 32;
-/// For so many receivers of a crowd there is room from the start; it may turn out that few of them are.
-const ROOM: usize = 16 * 1_024;
+/// For so many receivers of a crowd there is room from the start, and is kept for the next one; it may turn out that few
+/// of them are.
+pub(crate) const ROOM: usize = 16 * 1_024;
 
 /// Of a subscription to more channels than these, each of the event's channels is asked whether it is there, which does not
 /// cost more for more of them.
@@ -236,7 +237,7 @@ impl Index {
             home.channels.entry(name).or_default().insert(number, &filter, &self.fingerprints, |number| {
                 let entry = entries.get(number as usize)?.as_ref()?;
                 let member = members.get(entry.connection.slot() as usize)?.as_ref()?;
-                let crowded = member.roles.iter().copied().filter(|role| roles.few(*role).is_none());
+                let crowded = member.roles.iter().copied().filter(|role| roles.is_crowd(*role));
                 Some(Traits { crowded: crowded.collect(), filter: &entry.subscription.filter })
             });
         }
@@ -321,17 +322,18 @@ impl Index {
         self.member(connection).map(|member| &member.project)
     }
 
-    /// Everybody the event is for.
-    pub fn receivers(&mut self, event: &Event) -> Vec<Receiver> {
-        let mut found = Vec::new();
-        let Some(home) = self.projects.get_mut(&event.project) else { return found };
+    /// Finds everybody the event is for. They take the place of what the list holds, so that one list serves event after
+    /// event.
+    pub fn receivers(&mut self, event: &Event, found: &mut Vec<Receiver>) {
+        found.clear();
+        let Some(home) = self.projects.get_mut(&event.project) else { return };
         let for_all = event.is_for_all();
-        let wanted: SmallVec<[Term; 8]> = match for_all {
+        let wanted: SmallVec<[(Term, Few<'_>); 4]> = match for_all {
             true => SmallVec::new(),
-            false => event.roles.iter().filter_map(|role| home.roles.find(role)).collect(),
+            false => event.roles.iter().filter_map(|role| home.roles.look_up(role)).collect(),
         };
         if !for_all && wanted.is_empty() {
-            return found;
+            return;
         }
         self.round += 1;
         let mut search = Search {
@@ -342,17 +344,17 @@ impl Index {
             places: &mut self.places,
             channels: &home.channels,
             audiences: None,
-            found: &mut found,
+            found,
         };
         let mut crowded: SmallVec<[Term; 8]> = SmallVec::new();
-        for role in wanted {
-            match home.roles.few(role) {
+        for (role, few) in wanted {
+            match few {
                 Some(few) => search.collect_by_channel(few),
                 None => crowded.push(role),
             }
         }
         if !for_all && crowded.is_empty() {
-            return found;
+            return;
         }
         let roles = (!for_all).then_some(crowded.as_slice());
         for channel in &event.channels {
@@ -362,7 +364,6 @@ impl Index {
                 search.collect(list, if candidates.by_role { None } else { roles });
             }
         }
-        found
     }
 
     fn member(&self, connection: ConnectionId) -> Option<&Member> {
@@ -426,7 +427,7 @@ impl Project {
 
     /// It is not found by this role any more.
     fn drop_role(&mut self, number: u32, role: Term) {
-        if self.roles.few(role).is_some() {
+        if !self.roles.is_crowd(role) {
             self.roles.part(role, number);
             return;
         }
@@ -487,10 +488,9 @@ impl Search<'_> {
     /// another, so that the processor waits for the memory of all of them at the same time.
     fn fetch(&self, candidates: &[u32]) {
         let entries = candidates.iter().filter_map(|number| self.entries.get(*number as usize)?.as_ref());
-        let parts: SmallVec<[(&str, usize); AT_ONCE]> =
-            entries.map(|entry| (entry.subscription.id.as_str(), entry.connection.slot() as usize)).collect();
-        for (id, slot) in parts {
-            black_box(id.as_bytes().first().copied());
+        let slots: SmallVec<[usize; AT_ONCE]> =
+            entries.map(|entry| entry.connection.slot() as usize).collect();
+        for slot in slots {
             black_box(self.places.get(slot).copied());
         }
     }
@@ -513,6 +513,13 @@ impl Search<'_> {
 
     /// Takes candidates under a role of the event that are on one of its channels.
     fn collect_by_channel(&mut self, candidates: &[u32]) {
+        for number in candidates {
+            // Read side by side, as those of a crowd are.
+            if let Some(Some(entry)) = self.entries.get(*number as usize) {
+                let name = entry.subscription.channels.last();
+                black_box(name.and_then(|name| name.as_str().as_bytes().first().copied()));
+            }
+        }
         for number in candidates {
             let Some(Some(entry)) = self.entries.get_mut(*number as usize) else { continue };
             if entry.round == self.round {

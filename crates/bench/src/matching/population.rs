@@ -77,6 +77,7 @@ pub(crate) struct Footprint {
 /// An index with its connections.
 pub(crate) struct Population {
     index: Index,
+    found: Vec<Receiver>,
     connections: Vec<ConnectionId>,
     project: ProjectId,
 }
@@ -84,7 +85,7 @@ pub(crate) struct Population {
 impl Population {
     pub(crate) fn build(ids: &[ConnectionId]) -> Result<(Self, Footprint), BenchError> {
         let (connections, project) = (ids.to_vec(), ProjectId::from(PROJECT));
-        let mut this = Self { index: Index::new(1), connections, project };
+        let mut this = Self { index: Index::new(1), found: Vec::new(), connections, project };
         let empty = resident()?;
         for (number, id) in ids.iter().enumerate() {
             let user = user(number);
@@ -114,8 +115,10 @@ impl Population {
         self.connections.len()
     }
 
-    pub(crate) fn receivers(&mut self, event: &Event) -> Vec<Receiver> {
-        self.index.receivers(event)
+    /// Everybody the event is for, in a list that is used again, as an engine does.
+    pub(crate) fn receivers(&mut self, event: &Event) -> &[Receiver] {
+        self.index.receivers(event, &mut self.found);
+        &self.found
     }
 
     /// Every connection with its roles and subscriptions.

@@ -11,12 +11,23 @@ use crate::role::Role;
 /// A number that stands for a role inside one project.
 pub(super) type Term = u32;
 
+/// The subscriptions of those who hold a role; `None` if they are a crowd, which is found by channel and role.
+pub(super) type Few<'a> = Option<&'a [u32]>;
+
 /// The roles that connections of one project hold at the moment.
 #[derive(Debug)]
 pub(super) struct Terms {
-    numbers: HashMap<Role, Term, FixedState>,
+    known: HashMap<Role, Known, FixedState>,
     held: Vec<Option<Held>>,
     free: Vec<Term>,
+}
+
+/// What an event has to know of a role, found by its name in one step.
+#[derive(Debug)]
+struct Known {
+    term: Term,
+    /// What its holders subscribe to; `None` once that was a crowd, for as long as anybody holds the role.
+    few: Option<SmallVec<[u32; 4]>>,
 }
 
 /// A role that somebody holds.
@@ -25,18 +36,24 @@ struct Held {
     role: Role,
     /// By how many connections.
     holds: u32,
-    /// What they subscribe to; `None` once that was a crowd, for as long as anybody holds the role.
-    few: Option<SmallVec<[u32; 4]>>,
+    /// Whether its holders subscribe to so much that they are found by channel and role.
+    is_crowd: bool,
 }
 
 impl Terms {
     pub(super) fn new(hasher: FixedState) -> Self {
-        Self { numbers: HashMap::with_hasher(hasher), held: Vec::new(), free: Vec::new() }
+        Self { known: HashMap::with_hasher(hasher), held: Vec::new(), free: Vec::new() }
     }
 
     /// The number of a role that somebody holds.
     pub(super) fn find(&self, role: &Role) -> Option<Term> {
-        self.numbers.get(role).copied()
+        Some(self.known.get(role)?.term)
+    }
+
+    /// The same, and who listens.
+    pub(super) fn look_up(&self, role: &Role) -> Option<(Term, Few<'_>)> {
+        let known = self.known.get(role)?;
+        Some((known.term, known.few.as_deref()))
     }
 
     /// The role behind a number.
@@ -44,9 +61,9 @@ impl Terms {
         Some(&self.held(term)?.role)
     }
 
-    /// The subscriptions of those who hold a role; `None` if they are a crowd, which is found by channel and role.
-    pub(super) fn few(&self, term: Term) -> Option<&[u32]> {
-        self.held(term)?.few.as_deref()
+    /// Whether those who hold a role subscribe to so much that they are found by channel and role.
+    pub(super) fn is_crowd(&self, term: Term) -> bool {
+        self.held(term).is_some_and(|held| held.is_crowd)
     }
 
     /// The numbers of these roles, without duplicates; one hold is taken on each.
@@ -72,7 +89,7 @@ impl Terms {
             let Some(held) = place else { continue };
             held.holds -= 1;
             if held.holds == 0 {
-                self.numbers.remove(&held.role);
+                self.known.remove(&held.role);
                 *place = None;
                 self.free.push(*term);
             }
@@ -82,19 +99,24 @@ impl Terms {
     /// Adds a subscription of somebody who holds the role. Those that are to be found by channel and role from now on
     /// are returned.
     pub(super) fn join(&mut self, term: Term, subscription: u32) -> SmallVec<[u32; 4]> {
-        let Some(held) = self.held_mut(term) else { return SmallVec::new() };
-        match &mut held.few {
-            Some(few) => {
-                few.push(subscription);
-                if few.len() > CROWD { held.few.take().unwrap_or_default() } else { SmallVec::new() }
-            }
-            None => SmallVec::from_iter([subscription]),
+        let Some(Some(held)) = self.held.get_mut(term as usize) else { return SmallVec::new() };
+        if held.is_crowd {
+            return SmallVec::from_iter([subscription]);
         }
+        let Some(known) = self.known.get_mut(&held.role) else { return SmallVec::new() };
+        let few = known.few.get_or_insert_default();
+        few.push(subscription);
+        if few.len() <= CROWD {
+            return SmallVec::new();
+        }
+        held.is_crowd = true;
+        known.few.take().unwrap_or_default()
     }
 
     /// Removes one.
     pub(super) fn part(&mut self, term: Term, subscription: u32) {
-        if let Some(few) = self.held_mut(term).and_then(|held| held.few.as_mut())
+        let Some(Some(held)) = self.held.get(term as usize) else { return };
+        if let Some(few) = self.known.get_mut(&held.role).and_then(|known| known.few.as_mut())
             && let Some(place) = few.iter().position(|other| *other == subscription)
         {
             few.swap_remove(place);
@@ -110,7 +132,7 @@ impl Terms {
     }
 
     fn add(&mut self, role: Role) -> Term {
-        let held = Some(Held { role: role.clone(), holds: 0, few: Some(SmallVec::new()) });
+        let held = Some(Held { role: role.clone(), holds: 0, is_crowd: false });
         let term = match self.free.pop() {
             Some(term) => {
                 if let Some(place) = self.held.get_mut(term as usize) {
@@ -123,7 +145,7 @@ impl Terms {
                 self.held.len() as Term - 1
             }
         };
-        self.numbers.insert(role, term);
+        self.known.insert(role, Known { term, few: Some(SmallVec::new()) });
         term
     }
 }
@@ -155,12 +177,18 @@ mod tests {
         let crowd = CROWD as u32;
         assert!((0..crowd).all(|number| terms.join(term, number).is_empty()));
         terms.part(term, 0);
-        assert_eq!(terms.few(term).map(<[u32]>::len), Some(CROWD - 1));
+        assert_eq!(
+            terms.look_up(&Role::users()).map(|(_, few)| few.map(<[u32]>::len)),
+            Some(Some(CROWD - 1))
+        );
         assert!(terms.join(term, 0).is_empty());
         assert_eq!(terms.join(term, crowd).len(), CROWD + 1);
-        assert_eq!((terms.join(term, crowd + 1).as_slice(), terms.few(term)), (&[crowd + 1][..], None));
+        assert_eq!(terms.join(term, crowd + 1).as_slice(), [crowd + 1]);
+        assert_eq!(terms.look_up(&Role::users()), Some((term, None)));
         terms.release(&held);
         let held = terms.hold(&[Role::users()]);
-        assert!(held.iter().all(|term| terms.few(*term) == Some(&[])), "forgotten with its last holder");
+        assert_eq!(held.len(), 1);
+        let few = terms.look_up(&Role::users()).and_then(|(_, few)| few);
+        assert_eq!(few, Some(&[][..]), "forgotten with its last holder");
     }
 }
