@@ -69,8 +69,9 @@ text_id! {
     SessionId
 }
 text_id! {
-    /// A subscription on one connection: chosen by the client, or minted by the engine. Up to 23 bytes, which is
-    /// more than SDKs choose, stand in place, so that an event with many receivers needs the memory of no text.
+    /// A subscription on one connection: chosen by the client, or minted by the engine. Up to 23 bytes, which
+    /// is enough for those of Appwrite's SDKs, stand in place; of longer ones the text is elsewhere, which costs an event
+    /// with many receivers a look at more memory for each.
     SubscriptionId(SmolStr)
 }
 text_id! {

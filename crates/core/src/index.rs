@@ -427,8 +427,7 @@ impl Project {
 
     /// It is not found by this role any more.
     fn drop_role(&mut self, number: u32, role: Term) {
-        if !self.roles.is_crowd(role) {
-            self.roles.part(role, number);
+        if self.roles.part(role, number) {
             return;
         }
         let Some(Some(entry)) = self.entries.get(number as usize) else { return };

@@ -164,23 +164,25 @@ impl NodeInbox {
             worst.extend(backlogs.map(|(size, id)| (size as u64, number, id)));
         }
         worst.sort_unstable_by_key(|(size, ..)| Reverse(*size));
-        let mut freed = 0;
+        let mut chosen = 0;
         let mut of_shards = vec![Vec::new(); self.shards.len()];
         for (size, number, id) in worst {
-            if freed >= bytes {
+            if chosen >= bytes {
                 break;
             }
-            freed += size;
+            chosen += size;
             if let Some(of_shard) = of_shards.get_mut(number) {
                 of_shard.push(id);
             }
         }
-        let mut closed = 0;
+        let (mut closed, mut freed) = (0, 0);
         for (shard, slowest) in self.shards.iter().zip(of_shards) {
             if !slowest.is_empty() {
                 let (answer, shed) = oneshot::channel();
                 shard.post(Job::Shed(slowest, answer)).await;
-                closed += shed.await.unwrap_or_default();
+                let (more, bytes) = shed.await.unwrap_or_default();
+                closed += more;
+                freed += bytes;
             }
         }
         (closed, freed)

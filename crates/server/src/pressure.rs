@@ -1,5 +1,6 @@
 //! How near the process is to the memory that it may have, and what is done about it before the kernel does worse.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +32,7 @@ impl Pressure {
     /// Keeps an eye on the memory of the process for as long as the node lives. Above the ceiling (in bytes), clients
     /// that have the most waiting for them are closed, to come back and catch up.
     pub(crate) async fn run(self, ceiling: u64, node: NodeInbox) {
-        let mut given_up = 0;
-        let mut given_up_at = Instant::now();
+        let mut given_up = GivenUp::default();
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -49,14 +49,11 @@ impl Pressure {
                     info!(used, ceiling, "there is memory for newcomers again");
                 }
             }
-            if given_up_at.elapsed() >= SETTLES {
-                given_up = 0;
-            }
-            let excess = used.saturating_sub(ceiling).saturating_sub(given_up);
+            let excess = given_up.excess(used, ceiling, Instant::now());
             if excess > 0 {
                 let (closed, freed) = node.shed(excess).await;
+                given_up.add(freed, Instant::now());
                 if closed > 0 {
-                    (given_up, given_up_at) = (given_up + freed, Instant::now());
                     warn!(
                         used,
                         ceiling, closed, "memory is short: the slowest clients were closed, to come back"
@@ -64,6 +61,26 @@ impl Pressure {
                 }
             }
         }
+    }
+}
+
+/// What was given up lately and may not have gone back to the system yet, in bytes, oldest first.
+#[derive(Debug, Default)]
+struct GivenUp(VecDeque<(Instant, u64)>);
+
+impl GivenUp {
+    fn add(&mut self, bytes: u64, now: Instant) {
+        self.0.push_back((now, bytes));
+    }
+
+    /// How much more is to be given up. Each part counts for its own time, however much follows it, so that what grows on
+    /// and on is never more than that time ahead.
+    fn excess(&mut self, used: u64, ceiling: u64, now: Instant) -> u64 {
+        while self.0.front().is_some_and(|(at, _)| now.duration_since(*at) >= SETTLES) {
+            self.0.pop_front();
+        }
+        let given_up: u64 = self.0.iter().map(|(_, bytes)| bytes).sum();
+        used.saturating_sub(ceiling).saturating_sub(given_up)
     }
 }
 
@@ -104,6 +121,32 @@ pub(crate) fn resident() -> Option<u64> {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn memory_that_is_slow_to_go_back_is_given_up_once() {
+        let (mut given_up, began) = (GivenUp::default(), Instant::now());
+        assert_eq!(given_up.excess(110, 100, began), 10);
+        given_up.add(15, began);
+        assert_eq!(given_up.excess(112, 100, began + EVERY), 0);
+        assert_eq!(given_up.excess(120, 100, began + 2 * EVERY), 5, "what was not given up yet");
+        assert_eq!(given_up.excess(110, 100, began + SETTLES), 10, "it never went back");
+    }
+
+    #[test]
+    fn memory_that_grows_on_and_on_stays_near_the_ceiling() {
+        let (mut given_up, began) = (GivenUp::default(), Instant::now());
+        let (ceiling, growth) = (1_000_u64, 10);
+        let mut used = ceiling;
+        for tick in 0..1_000 {
+            let now = began + tick * EVERY;
+            used += growth;
+            let excess = given_up.excess(used, ceiling, now);
+            // What is given up goes back at once.
+            used -= excess;
+            given_up.add(excess, now);
+            assert!(used <= ceiling + 5 * growth, "{used} after {tick} looks");
+        }
+    }
 
     #[test]
     fn the_smallest_limit_on_the_way_up_is_the_one_that_holds() {

@@ -43,8 +43,8 @@ pub(crate) enum Job {
     Count(oneshot::Sender<BTreeMap<ProjectId, u64>>),
     /// Tell who has much waiting, and how many bytes.
     Backlogs(oneshot::Sender<Vec<(usize, ConnectionId)>>),
-    /// Close these, for memory is short, and tell how many were closed.
-    Shed(Vec<ConnectionId>, oneshot::Sender<usize>),
+    /// Close these, for memory is short, and tell how many were closed, and how many bytes waited for them.
+    Shed(Vec<ConnectionId>, oneshot::Sender<(usize, u64)>),
     /// Close every connection within this time.
     Drain(Duration),
     /// Tell an operator something.

@@ -52,23 +52,29 @@ impl Engine {
 
     /// Who has so much waiting that it may be the reason why memory is short, and how much that is, in bytes.
     pub fn backlogs(&self) -> Vec<(usize, ConnectionId)> {
-        let waiting =
-            |id: ConnectionId| self.connection(id).map_or(0, |connection| connection.outbox.bytes());
-        self.ids()
-            .into_iter()
-            .filter(|id| !self.is_closing(*id))
-            .map(|id| (waiting(id), id))
-            .filter(|(bytes, _)| *bytes >= SHED_FROM)
-            .collect()
+        let all = self.ids().into_iter().map(|id| (self.backlog(id), id));
+        all.filter(|(bytes, _)| *bytes >= SHED_FROM).collect()
     }
 
-    /// Memory is short: closes these, to come back. How many of them were here and not closing yet.
-    pub fn shed(&mut self, slowest: &[ConnectionId]) -> usize {
-        let before = self.stats.slow;
+    /// Memory is short: closes these, to come back, unless they have been quick meanwhile. How many were closed, and how
+    /// many bytes waited for them.
+    pub fn shed(&mut self, slowest: &[ConnectionId]) -> (usize, u64) {
+        let (mut closed, mut freed) = (0, 0);
         for id in slowest {
-            self.drop_slow(*id);
+            let backlog = self.backlog(*id);
+            if backlog >= SHED_FROM {
+                closed += 1;
+                freed += backlog as u64;
+                self.drop_slow(*id);
+            }
         }
-        (self.stats.slow - before) as usize
+        (closed, freed)
+    }
+
+    /// How many bytes wait for a connection, unless it is being closed.
+    fn backlog(&self, id: ConnectionId) -> usize {
+        let waiting = self.connection(id).map_or(0, |connection| connection.outbox.bytes());
+        if self.is_closing(id) { 0 } else { waiting }
     }
 
     /// Closes it, to come back and get what it missed.

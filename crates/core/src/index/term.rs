@@ -36,8 +36,6 @@ struct Held {
     role: Role,
     /// By how many connections.
     holds: u32,
-    /// Whether its holders subscribe to so much that they are found by channel and role.
-    is_crowd: bool,
 }
 
 impl Terms {
@@ -63,7 +61,8 @@ impl Terms {
 
     /// Whether those who hold a role subscribe to so much that they are found by channel and role.
     pub(super) fn is_crowd(&self, term: Term) -> bool {
-        self.held(term).is_some_and(|held| held.is_crowd)
+        let known = self.held(term).and_then(|held| self.known.get(&held.role));
+        known.is_some_and(|known| known.few.is_none())
     }
 
     /// The numbers of these roles, without duplicates; one hold is taken on each.
@@ -99,28 +98,24 @@ impl Terms {
     /// Adds a subscription of somebody who holds the role. Those that are to be found by channel and role from now on
     /// are returned.
     pub(super) fn join(&mut self, term: Term, subscription: u32) -> SmallVec<[u32; 4]> {
-        let Some(Some(held)) = self.held.get_mut(term as usize) else { return SmallVec::new() };
-        if held.is_crowd {
-            return SmallVec::from_iter([subscription]);
-        }
-        let Some(known) = self.known.get_mut(&held.role) else { return SmallVec::new() };
-        let few = known.few.get_or_insert_default();
+        let Some(known) = self.known_mut(term) else { return SmallVec::new() };
+        let Some(few) = &mut known.few else { return SmallVec::from_iter([subscription]) };
         few.push(subscription);
-        if few.len() <= CROWD {
-            return SmallVec::new();
-        }
-        held.is_crowd = true;
-        known.few.take().unwrap_or_default()
+        if few.len() > CROWD { known.few.take().unwrap_or_default() } else { SmallVec::new() }
     }
 
-    /// Removes one.
-    pub(super) fn part(&mut self, term: Term, subscription: u32) {
-        let Some(Some(held)) = self.held.get(term as usize) else { return };
-        if let Some(few) = self.known.get_mut(&held.role).and_then(|known| known.few.as_mut())
-            && let Some(place) = few.iter().position(|other| *other == subscription)
-        {
+    /// Removes one. Whether it was one of few; of a crowd, the channels have to forget it.
+    pub(super) fn part(&mut self, term: Term, subscription: u32) -> bool {
+        let Some(few) = self.known_mut(term).and_then(|known| known.few.as_mut()) else { return false };
+        if let Some(place) = few.iter().position(|other| *other == subscription) {
             few.swap_remove(place);
         }
+        true
+    }
+
+    fn known_mut(&mut self, term: Term) -> Option<&mut Known> {
+        let held = self.held.get(term as usize)?.as_ref()?;
+        self.known.get_mut(&held.role)
     }
 
     fn held(&self, term: Term) -> Option<&Held> {
@@ -132,7 +127,7 @@ impl Terms {
     }
 
     fn add(&mut self, role: Role) -> Term {
-        let held = Some(Held { role: role.clone(), holds: 0, is_crowd: false });
+        let held = Some(Held { role: role.clone(), holds: 0 });
         let term = match self.free.pop() {
             Some(term) => {
                 if let Some(place) = self.held.get_mut(term as usize) {
@@ -176,7 +171,7 @@ mod tests {
         let Some(term) = held.first().copied() else { return };
         let crowd = CROWD as u32;
         assert!((0..crowd).all(|number| terms.join(term, number).is_empty()));
-        terms.part(term, 0);
+        assert!(terms.part(term, 0));
         assert_eq!(
             terms.look_up(&Role::users()).map(|(_, few)| few.map(<[u32]>::len)),
             Some(Some(CROWD - 1))
@@ -185,6 +180,7 @@ mod tests {
         assert_eq!(terms.join(term, crowd).len(), CROWD + 1);
         assert_eq!(terms.join(term, crowd + 1).as_slice(), [crowd + 1]);
         assert_eq!(terms.look_up(&Role::users()), Some((term, None)));
+        assert!(!terms.part(term, crowd + 1), "which only its channels know");
         terms.release(&held);
         let held = terms.hold(&[Role::users()]);
         assert_eq!(held.len(), 1);

@@ -31,7 +31,7 @@ use crate::peer::{Next, Peer};
 /// Bytes that may wait to be written before no more is taken from the peer. Enough to fill one large write; what is
 /// not taken yet stays in the outbox, where it is counted.
 const WRITE_AHEAD: usize = 64 * 1024;
-/// How long a client may take to answer a Close.
+/// How long a client may take for the last words and to answer a Close. Less than a stopping server waits.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Codes of a client that leaves for good (RFC 6455 §7.4.1): it is done, or its page is left.

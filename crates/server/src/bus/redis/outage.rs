@@ -95,7 +95,9 @@ impl Outage {
 fn advice(reason: &str) -> &'static str {
     let reason = reason.to_ascii_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if says(&["certificate"]) {
+    if says(&["certificaterequired", "certificate required"]) {
+        "Redis wants a certificate of its clients, which is not sent: set its tls-auth-clients to no or optional"
+    } else if says(&["certificate"]) {
         "Check that redis.certificates has who vouches for Redis, and that its certificate is for the name or address by \
          which it is reached; servers of a cluster and of sentinels are reached by what they call themselves"
     } else if says(&["auth", "wrongpass", "noperm", "invalid username-password"]) {
@@ -115,6 +117,21 @@ fn advice(reason: &str) -> &'static str {
 #[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn advice_is_for_what_went_wrong() {
+        for (reason, word) in [
+            ("received fatal alert: CertificateRequired", "tls-auth-clients"),
+            ("invalid peer certificate: UnknownIssuer", "redis.certificates"),
+            ("invalid peer certificate: certificate not valid for name \"redis\"", "is reached"),
+            ("WRONGPASS: invalid username-password pair or user is disabled.", "redis.password"),
+            ("no sentinel answered", "redis.sentinel_master"),
+            ("unknown command 'HELLO'", "Redis 6"),
+            ("Connection refused (os error 111)", "redis.host"),
+        ] {
+            assert!(advice(reason).contains(word), "{reason}: {}", advice(reason));
+        }
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {

@@ -104,9 +104,15 @@ pub enum RedisSettingsError {
     },
     /// Certificates for a link that is not encrypted.
     #[error(
-        "`redis.certificates` are for TLS, which is off; set `redis.tls`, or begin `redis.url` with rediss://"
+        "`redis.certificates` are for TLS, which is off; begin `redis.url` (_APP_CONNECTIONS_PUBSUB) with rediss://, or set \
+         `redis.tls` where there is no URL"
     )]
     CertificatesWithoutTls,
+    /// A link that is to be encrypted, by a URL that says otherwise.
+    #[error(
+        "`redis.tls` is set, but `redis.url` (_APP_CONNECTIONS_PUBSUB) does not begin with rediss://, which it has to for TLS"
+    )]
+    UrlWithoutTls,
 }
 
 impl Settings {
@@ -232,5 +238,16 @@ mod tests {
             let refused = Topology::new(&settings).unwrap_err();
             assert!(matches!(refused, RedisSettingsError::CertificatesWithoutTls), "{settings:?}: {refused}");
         }
+    }
+
+    #[test]
+    fn tls_is_refused_where_a_url_says_otherwise() {
+        let settings = |url: &str| {
+            let place = Place::Url(Secret::new(url));
+            Settings { place, tls: true, ..settings("", None) }
+        };
+        let refused = Topology::new(&settings("redis://redis:6379")).unwrap_err();
+        assert!(matches!(refused, RedisSettingsError::UrlWithoutTls), "{refused}");
+        assert!(Topology::new(&settings("rediss://redis:6379")).is_ok());
     }
 }

@@ -89,12 +89,20 @@ impl fmt::Debug for Topology {
 impl Topology {
     pub(super) fn new(settings: &Settings) -> Result<Self, RedisSettingsError> {
         let authorities = settings.authorities()?;
-        let mut speaks_tls = settings.tls;
+        let speaks_tls = match &settings.place {
+            Place::Url(url) => matches!(from_url(url)?.addr(), ConnectionAddr::TcpTls { .. }),
+            Place::Server { .. } | Place::Sentinels { .. } | Place::Cluster { .. } => settings.tls,
+        };
+        if settings.tls && !speaks_tls {
+            return Err(RedisSettingsError::UrlWithoutTls);
+        }
+        if authorities.is_some() && !speaks_tls {
+            return Err(RedisSettingsError::CertificatesWithoutTls);
+        }
         let (kind, ways, name) = match &settings.place {
             Place::Url(url) => {
                 let info = from_url(url)?;
                 let (address, way) = (info.addr().clone(), info.redis_settings().clone());
-                speaks_tls = matches!(address, ConnectionAddr::TcpTls { .. });
                 let name = address.to_string();
                 (Kind::Server(address), vec![way], name)
             }
@@ -117,9 +125,6 @@ impl Topology {
                 (kind, ways, addresses.join(","))
             }
         };
-        if authorities.is_some() && !speaks_tls {
-            return Err(RedisSettingsError::CertificatesWithoutTls);
-        }
         let ways = ways.into_iter().map(|way| {
             // Without CLIENT SETINFO, which an ACL may forbid.
             way.set_skip_set_lib_name()
